@@ -1,0 +1,83 @@
+# The toolkit's one makefile.  GNU make.
+#
+#	make			build into build/
+#	make check		install what tests need, build, run them
+#	make run		the same for a relay on ws://127.0.0.1:7777
+#	make install		PREFIX, DESTDIR
+#	make bench fuzz soak	longer runs
+#
+# CC, CFLAGS, LDFLAGS, PREFIX and DESTDIR belong to the packager.  SAN=
+# builds with sanitizers (address,undefined or thread), in a directory of
+# its own; NO_DEPS=1 keeps make run and make check off the network.
+
+PREFIX ?= /usr/local
+CFLAGS ?= -O2 -g
+
+SAN ?=
+comma := ,
+variant := $(if $(SAN),-$(subst $(comma),-,$(SAN)))
+B := build$(variant)
+
+warn := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+	-Wwrite-strings -Wvla -Wundef -fno-common
+ifneq ($(SAN),)
+harden := -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
+else
+harden := -D_FORTIFY_SOURCE=2 -fstack-protector-strong
+hardlink := -Wl,-z,relro,-z,now
+endif
+cflags := -std=c11 -D_GNU_SOURCE -Ilib -fPIE -pthread $(warn) $(harden)
+ldflags := -pie -pthread $(filter -fsanitize=%,$(harden)) $(hardlink)
+
+libs := -lsecp256k1 -lcrypto -llmdb -lzstd
+
+lib_src := $(sort $(wildcard lib/*/*.c))
+lib_obj := $(lib_src:%.c=$B/%.o)
+prog_src := $(sort $(wildcard cmd/nr-*.c))
+progs := $(prog_src:cmd/%.c=$B/%)
+tool_src := $(filter-out $(prog_src),$(wildcard cmd/*.c))
+tool_obj := $(tool_src:%.c=$B/%.o)
+unit_src := $(sort $(wildcard tests/unit/*.c))
+units := $(unit_src:tests/unit/%.c=$B/unit/%)
+
+all: $(progs)
+
+$B/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(cflags) $(CFLAGS) $(CPPFLAGS) -MMD -MP -c -o $@ $<
+
+$B/libnr.a: $(lib_obj)
+	rm -f $@
+	ar rcs $@ $^
+
+$B/libtool.a: $(tool_obj)
+	rm -f $@
+	ar rcs $@ $^
+
+$(progs): $B/%: $B/cmd/%.o $B/libtool.a $B/libnr.a
+	$(CC) $(ldflags) $(LDFLAGS) -o $@ $^ $(libs)
+
+$B/unit/%: $B/tests/unit/%.o $B/libnr.a
+	@mkdir -p $(@D)
+	$(CC) $(ldflags) $(LDFLAGS) -o $@ $^ $(libs) -lcmocka
+
+deps:
+	@[ -n "$(NO_DEPS)" ] || contrib/deps build
+
+test-deps:
+	@[ -n "$(NO_DEPS)" ] || contrib/deps build test
+
+# make again, so that what was just installed is seen.
+check: test-deps
+	$(MAKE) check-built
+
+check-built: all $(units)
+	NR_BUILD=$B prove --timer tests/ $(units)
+
+clean:
+	rm -rf build build-*
+
+-include $(lib_obj:.o=.d) $(prog_src:%.c=$B/%.d) $(tool_obj:.o=.d)
+
+.PHONY: all check check-built clean deps test-deps
+.DELETE_ON_ERROR:

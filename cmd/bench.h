@@ -1,0 +1,10 @@
+/*
+ * bench.h - the verbs of nr-bench; each gets its own arguments, its name
+ * at argv[0], and returns the exit status.
+ */
+#ifndef NR_CMD_BENCH_H
+#define NR_CMD_BENCH_H
+
+int	nr_bench_gen(int argc, char *argv[]);
+
+#endif

@@ -1,0 +1,43 @@
+/*
+ * nr-bench: measure relays.  This file only finds the verb.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "bench.h"
+#include "tool.h"
+
+static const char usage[] =
+    "usage: nr-bench gen [-n count] [--seed n] [--model network|churn]\n"
+    "           [--authors n] [--since time] [--until time] [-j threads]\n";
+
+static const struct {
+	const char *name;
+	int (*run)(int, char *[]);
+} verb[] = {
+	{ "gen", nr_bench_gen },
+};
+
+int
+main(int argc, char *argv[])
+{
+	static const struct option longopts[] = {
+		NR_LONG_COMMON, { NULL, 0, NULL, 0 }
+	};
+	size_t i;
+	int ch;
+
+	nr_tool_init(argv[0], usage);
+	while ((ch = getopt_long(argc, argv, "+", longopts, NULL)) != -1)
+		nr_common_option(ch);
+	if (optind == argc)
+		nr_usage();
+	for (i = 0; i < sizeof(verb) / sizeof(verb[0]); i++)
+		if (strcmp(argv[optind], verb[i].name) == 0) {
+			argc -= optind;
+			argv += optind;
+			optind = 0;
+			return verb[i].run(argc, argv);
+		}
+	nr_bad_usage("unknown verb: %s", argv[optind]);
+}

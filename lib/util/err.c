@@ -1,0 +1,46 @@
+/*
+ * The texts for the library's return codes.
+ */
+#include "util/err.h"
+
+#include <string.h>
+
+const char *
+nr_strerror(int rc)
+{
+	if (rc > 0)
+		return strerror(rc);
+	switch ((enum nr_rc)rc) {
+	case NR_OK:
+		return "success";
+	case NR_EOF:
+		return "end of input";
+	case NR_ETOOLONG:
+		return "line too long";
+	case NR_ECORRUPT:
+		return "stored data is damaged";
+	case NR_EVERSION:
+		return "store is of an unknown version";
+	case NR_EBUSY:
+		return "store is busy";
+	case NR_EGONE:
+		return "store was replaced while in use";
+	case NR_ESYNC:
+		return "an earlier sync failed, no more writes";
+	case NR_EFULL:
+		return "no space left above the store's reserve";
+	case NR_ETRUNCATED:
+		return "compressed input ends too early";
+	case NR_EZSTD:
+		return "compressed input is damaged";
+	case NR_EREMOTE:
+		return "network and FUSE file systems are refused";
+	case NR_EINDEX:
+		return "the index failed";
+	case NR_EINVAL:
+		return "invalid argument";
+	case NR_ETIMEOUT:
+		return "timed out";
+	}
+	return "unknown error";
+}

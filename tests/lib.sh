@@ -1,0 +1,122 @@
+# lib.sh - the TAP harness of the shell tests; sourced first by each.
+#
+#	rc STATUS NAME CMD...	run CMD, demand exactly that exit status;
+#				its stdout is left in ./out, stderr in ./err
+#	same NAME WANT GOT	two files are equal
+#	is NAME WANT GOT	two strings are equal
+#	like NAME RE FILE	a line of FILE matches the extended RE
+#	ok NAME CMD...		CMD succeeds
+#	skip_all REASON		nothing here can run
+#	need_corpus		skip all where ../shared/corpus is missing
+#	done_testing		the plan; call last
+#
+# Every script runs in a scratch directory of its own that is removed at
+# the end, with the programs first in PATH.
+
+set -u
+export LC_ALL=C
+top=$(cd "${0%/*}/.." && pwd)
+bin=${NR_BUILD:-$top/build}
+case $bin in /*) ;; *) bin=$top/$bin ;; esac
+export PATH="$bin:$PATH"
+corpus=$top/../shared/corpus
+unset NR_STORE
+scratch=$(mktemp -d "${TMPDIR:-/tmp}/nr-test.XXXXXX") || exit 1
+cd "$scratch" || exit 1
+tests=0
+
+cleanup() {
+	status=$?
+	trap - EXIT
+	# shellcheck disable=SC2046
+	kill $(jobs -p) 2>/dev/null
+	wait 2>/dev/null
+	cd / && rm -rf "$scratch"
+	exit $status
+}
+trap cleanup EXIT
+trap 'exit 1' INT TERM HUP
+
+note() { printf '%s\n' "$*" | sed 's/^/# /'; }
+
+result() {
+	tests=$((tests + 1))
+	if [ "$1" = 0 ]; then
+		printf 'ok %d - %s\n' "$tests" "$2"
+	else
+		printf 'not ok %d - %s\n' "$tests" "$2"
+	fi
+}
+
+rc() {
+	want=$1 name=$2
+	shift 2
+	"$@" >out 2>err
+	got=$?
+	if [ "$got" = "$want" ]; then
+		result 0 "$name"
+	else
+		result 1 "$name"
+		note "status $got, not $want: $*"
+		head -5 err | cut -c1-200 | sed 's/^/# /'
+	fi
+}
+
+same() {
+	if cmp -s "$2" "$3"; then
+		result 0 "$1"
+	else
+		result 1 "$1"
+		diff -u "$2" "$3" | head -20 | cut -c1-200 | sed 's/^/# /'
+	fi
+}
+
+is() {
+	if [ "$2" = "$3" ]; then
+		result 0 "$1"
+	else
+		result 1 "$1"
+		note "want: $2"
+		note "got:  $3"
+	fi
+}
+
+like() {
+	if grep -Eq -e "$2" "$3"; then
+		result 0 "$1"
+	else
+		result 1 "$1"
+		note "nothing like: $2"
+		head -5 "$3" | cut -c1-200 | sed 's/^/# /'
+	fi
+}
+
+ok() {
+	name=$1
+	shift
+	if "$@"; then result 0 "$name"; else result 1 "$name"; fi
+}
+
+skip_all() {
+	printf '1..0 # SKIP %s\n' "$1"
+	exit 0
+}
+
+need_corpus() {
+	[ -r "$corpus/real.jsonl.zst" ] || skip_all "no ../shared/corpus"
+}
+
+# Wait up to SECONDS for a command to succeed.
+wait_for() {
+	tries=$(($1 * 50))
+	shift
+	until "$@" >/dev/null 2>&1; do
+		tries=$((tries - 1))
+		[ "$tries" -gt 0 ] || return 1
+		sleep 0.02
+	done
+}
+
+done_testing() {
+	printf '1..%d\n' "$tests"
+}
