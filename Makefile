@@ -39,6 +39,8 @@ tool_src := $(filter-out $(prog_src),$(wildcard cmd/*.c))
 tool_obj := $(tool_src:%.c=$B/%.o)
 unit_src := $(sort $(wildcard tests/unit/*.c))
 units := $(unit_src:tests/unit/%.c=$B/unit/%)
+testtool_src := $(sort $(wildcard tests/tools/*.c))
+testtools := $(testtool_src:%.c=$B/%)
 
 all: $(progs)
 
@@ -61,6 +63,9 @@ $B/unit/%: $B/tests/unit/%.o $B/libnr.a
 	@mkdir -p $(@D)
 	$(CC) $(ldflags) $(LDFLAGS) -o $@ $^ $(libs) -lcmocka
 
+$B/tests/tools/%: $B/tests/tools/%.o $B/libnr.a
+	$(CC) $(ldflags) $(LDFLAGS) -o $@ $^ $(libs)
+
 deps:
 	@[ -n "$(NO_DEPS)" ] || contrib/deps build
 
@@ -71,13 +76,15 @@ test-deps:
 check: test-deps
 	$(MAKE) check-built
 
-check-built: all $(units)
+check-built: all $(units) $(testtools)
 	NR_BUILD=$B prove --timer tests/ $(units)
 
 clean:
 	rm -rf build build-*
 
--include $(lib_obj:.o=.d) $(prog_src:%.c=$B/%.d) $(tool_obj:.o=.d)
+-include $(unit_src:%.c=$B/%.d) $(testtool_src:%.c=$B/%.d) \
+	$(lib_obj:.o=.d) $(prog_src:%.c=$B/%.d) $(tool_obj:.o=.d)
 
 .PHONY: all check check-built clean deps test-deps
 .DELETE_ON_ERROR:
+.SECONDARY:

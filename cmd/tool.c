@@ -52,6 +52,12 @@ nr_tool_init(const char *argv0, const char *usage)
 	occupy(STDERR_FILENO, O_RDWR);
 }
 
+const char *
+nr_progname(void)
+{
+	return progname;
+}
+
 void
 nr_usage(void)
 {

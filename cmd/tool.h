@@ -35,6 +35,8 @@ extern int nr_quiet;
 /* Call first, with argv[0] and the text of --help. */
 void	nr_tool_init(const char *argv0, const char *usage);
 
+const char	*nr_progname(void);
+
 /* Print the usage on stderr and end with status 2. */
 _Noreturn void	nr_usage(void);
 

@@ -18,7 +18,7 @@ export LC_ALL=C
 top=$(cd "${0%/*}/.." && pwd)
 bin=${NR_BUILD:-$top/build}
 case $bin in /*) ;; *) bin=$top/$bin ;; esac
-export PATH="$bin:$PATH"
+export PATH="$bin:$bin/tests/tools:$PATH"
 corpus=$top/../shared/corpus
 unset NR_STORE
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/nr-test.XXXXXX") || exit 1

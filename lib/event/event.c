@@ -493,35 +493,52 @@ view_uint(const char *p, const char *end, int64_t *out, const char *follow)
 }
 
 int
-nr_event_view(struct nr_event *ev, const char *line, size_t len)
+nr_event_view_head(struct nr_event *ev, const char *line, size_t len)
 {
-	static const char mark[] = "],\"content\":\"";
-	const char *p, *sig, *content;
+	const char *p, *sig;
 	int64_t kind;
 
 	if (!nr_event_view_id(ev->id, line, len) ||
 	    !nr_hex_decode(ev->pubkey, line + AT_PUBKEY, 32))
 		return 0;
 	sig = line + len - SIG_LEN;
-	if (memcmp(sig, "\",\"sig\":\"", 9) != 0 ||
-	    !nr_hex_decode(ev->sig, sig + 9, 64))
-		return 0;
 	p = view_uint(line + AT_CREATED_AT, sig, &ev->created_at,
 	    ",\"kind\":");
 	if (p == NULL || (p = view_uint(p, sig, &kind, ",\"tags\":")) == NULL)
 		return 0;
-	/*
-	 * Within a string every quote has a backslash before it, so the
-	 * mark cannot stand inside the tags.
-	 */
-	content = memmem(p, (size_t)(sig - p), mark, sizeof(mark) - 1);
-	if (content == NULL || *p != '[')
+	if (*p != '[')
 		return 0;
 	ev->kind = (unsigned)kind & 0xffff;
 	ev->ntags = 0;
 	ev->flags = NR_EVENT_NORMAL;
 	ev->tags.p = p;
-	ev->tags.len = (size_t)(content + 1 - p);
+	ev->tags.len = (size_t)(line + len - p);
+	ev->content.p = NULL;
+	ev->content.len = 0;
+	return 1;
+}
+
+int
+nr_event_view(struct nr_event *ev, const char *line, size_t len)
+{
+	static const char mark[] = "],\"content\":\"";
+	const char *sig, *content;
+
+	if (!nr_event_view_head(ev, line, len))
+		return 0;
+	sig = line + len - SIG_LEN;
+	if (memcmp(sig, "\",\"sig\":\"", 9) != 0 ||
+	    !nr_hex_decode(ev->sig, sig + 9, 64))
+		return 0;
+	/*
+	 * Within a string every quote has a backslash before it, so the
+	 * mark cannot stand inside the tags.
+	 */
+	content = memmem(ev->tags.p, (size_t)(sig - ev->tags.p), mark,
+	    sizeof(mark) - 1);
+	if (content == NULL)
+		return 0;
+	ev->tags.len = (size_t)(content + 1 - ev->tags.p);
 	ev->content.p = content + sizeof(mark) - 1;
 	ev->content.len = (size_t)(sig - ev->content.p);
 	return 1;

@@ -79,7 +79,14 @@ size_t	nr_event_normalise(struct nr_event *ev, char *out);
  */
 int	nr_event_view(struct nr_event *ev, const char *line, size_t len);
 
-/* Only the id of a normal line; as nr_event_view(), but cheaper. */
+/*
+ * The same without signature and content: cheaper, enough for matching.
+ * tags.len reaches to the end of the line, which nr_tags_next() does not
+ * mind.
+ */
+int	nr_event_view_head(struct nr_event *ev, const char *line, size_t len);
+
+/* Only the id of a normal line; cheaper still. */
 int	nr_event_view_id(unsigned char id[32], const char *line, size_t len);
 
 /*

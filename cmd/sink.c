@@ -1,0 +1,194 @@
+/*
+ * Output of exports.
+ */
+#include "sink.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <zstd.h>
+
+#include "tool.h"
+#include "util/err.h"
+#include "util/hex.h"
+#include "util/sha256.h"
+
+#define LEVEL	3
+
+struct nr_sink {
+	const char		*path;
+	char			 tmp[PATH_MAX];
+	int			 fd;		/* of tmp, -1 for stdout */
+	const char		*manifest;
+	struct nr_sha256	*sha;
+	uint64_t		 events, bytes;
+	ZSTD_CStream		*zstd;
+	char			*zbuf;
+	size_t			 zcap;
+};
+
+/* A name beside path for the time that it is incomplete. */
+static void
+temporary(char out[PATH_MAX], const char *path)
+{
+	if (snprintf(out, PATH_MAX, "%s.part", path) >= PATH_MAX)
+		nr_die(ENAMETOOLONG, "%s", path);
+}
+
+static int
+create(const char *tmp)
+{
+	int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+
+	if (fd < 0)
+		nr_die(errno, "%s", tmp);
+	return fd;
+}
+
+/* Give a complete and synced file its name, and sync that too. */
+static void
+put_in_place(const char *tmp, const char *path)
+{
+	char copy[PATH_MAX];
+	int fd;
+
+	if (rename(tmp, path) != 0)
+		nr_die(errno, "%s", path);
+	snprintf(copy, sizeof(copy), "%s", path);
+	fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || fsync(fd) != 0)
+		nr_die(errno, "%s", path);
+	close(fd);
+}
+
+void
+nr_write_file(const char *path, const void *p, size_t n)
+{
+	char tmp[PATH_MAX];
+	const char *at = p;
+	ssize_t w;
+	int fd;
+
+	temporary(tmp, path);
+	fd = create(tmp);
+	for (; n > 0; at += w, n -= (size_t)w)
+		if ((w = write(fd, at, n)) < 0)
+			nr_die(errno, "%s", tmp);
+	if (fsync(fd) != 0 || close(fd) != 0)
+		nr_die(errno, "%s", tmp);
+	put_in_place(tmp, path);
+}
+
+struct nr_sink *
+nr_sink_open(const char *path, int compress, const char *manifest)
+{
+	struct nr_sink *s;
+
+	if ((s = calloc(1, sizeof(*s))) == NULL)
+		nr_die(ENOMEM, "export");
+	s->fd = -1;
+	s->path = path;
+	s->manifest = manifest;
+	if (path != NULL) {
+		temporary(s->tmp, path);
+		s->fd = create(s->tmp);
+		nr_out_to(s->fd, s->tmp);
+	}
+	if (manifest != NULL && nr_sha256_new(&s->sha) != NR_OK)
+		nr_die(ENOMEM, "export");
+	if (manifest != NULL)
+		nr_sha256_start(s->sha);
+	if (compress) {
+		s->zstd = ZSTD_createCStream();
+		s->zcap = ZSTD_CStreamOutSize();
+		s->zbuf = malloc(s->zcap);
+		if (s->zstd == NULL || s->zbuf == NULL ||
+		    ZSTD_isError(ZSTD_CCtx_setParameter(s->zstd,
+		    ZSTD_c_compressionLevel, LEVEL)) ||
+		    ZSTD_isError(ZSTD_CCtx_setParameter(s->zstd,
+		    ZSTD_c_checksumFlag, 1)))
+			nr_die(ENOMEM, "export");
+	}
+	return s;
+}
+
+static void
+compress_some(struct nr_sink *s, const void *p, size_t n,
+    ZSTD_EndDirective mode)
+{
+	ZSTD_inBuffer in = { p, n, 0 };
+	ZSTD_outBuffer out;
+	size_t left;
+
+	do {
+		out.dst = s->zbuf;
+		out.size = s->zcap;
+		out.pos = 0;
+		left = ZSTD_compressStream2(s->zstd, &out, &in, mode);
+		if (ZSTD_isError(left))
+			nr_die(ENOMEM, "zstd");
+		nr_out(s->zbuf, out.pos);
+	} while (mode == ZSTD_e_continue ? in.pos < in.size : left != 0);
+}
+
+void
+nr_sink_add(struct nr_sink *s, const void *p, size_t n, uint64_t events)
+{
+	s->events += events;
+	s->bytes += n;
+	if (s->sha != NULL)
+		nr_sha256_add(s->sha, p, n);
+	if (s->zstd != NULL)
+		compress_some(s, p, n, ZSTD_e_continue);
+	else
+		nr_out(p, n);
+}
+
+void
+nr_sink_flush(struct nr_sink *s)
+{
+	if (s->zstd != NULL)
+		compress_some(s, NULL, 0, ZSTD_e_flush);
+	nr_out_flush();
+}
+
+static void
+write_manifest(struct nr_sink *s)
+{
+	unsigned char digest[32];
+	char hex[65] = "", text[256];
+	int n;
+
+	nr_sha256_end(s->sha, digest);
+	nr_hex_encode(hex, digest, 32);
+	n = snprintf(text, sizeof(text), "{\"events\":%" PRIu64
+	    ",\"bytes\":%" PRIu64 ",\"sha256\":\"%s\"}\n", s->events,
+	    s->bytes, hex);
+	nr_write_file(s->manifest, text, (size_t)n);
+}
+
+void
+nr_sink_close(struct nr_sink *s)
+{
+	if (s->zstd != NULL)
+		compress_some(s, NULL, 0, ZSTD_e_end);
+	nr_out_flush();
+	if (s->fd >= 0 && fsync(s->fd) != 0)
+		nr_die(errno, "%s", s->tmp);
+	nr_out_close();
+	if (s->path != NULL)
+		put_in_place(s->tmp, s->path);
+	if (s->manifest != NULL)
+		write_manifest(s);
+	nr_sha256_free(s->sha);
+	ZSTD_freeCStream(s->zstd);
+	free(s->zbuf);
+	free(s);
+}

@@ -1,0 +1,576 @@
+/*
+ * Building a whole index at once: an import into an empty store, and the
+ * rebuild from the log.
+ *
+ * Tables that verdicts depend on are filled as events come; the entries
+ * of all others go through the sorter and are appended to LMDB at the end,
+ * which is several times faster and leaves full pages.  Until then the
+ * state file says "building", so that a half-built index is never
+ * trusted.
+ */
+#include "store/internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "util/err.h"
+#include "util/pool.h"
+
+#define HELD		((size_t)48 << 20)	/* entries kept in memory */
+#define COMMIT_EVENTS	20000			/* between commits */
+#define COMMIT_BYTES	((size_t)12 << 20)	/* likewise, when appending */
+#define FLUSH_BYTES	((size_t)1 << 20)	/* of log lines */
+
+struct nr_bulk {
+	struct nr_writer	 w;
+	struct nr_sorter	*sorter;
+	struct nr_bitmap	 dead;
+	uint64_t		 since_commit;
+	uint32_t		 unsynced;	/* first segment to be synced */
+	/* While appending: */
+	size_t			 appended;
+	enum nr_table		 last_table;
+	struct nr_key		 last;
+	uint64_t		 done;
+};
+
+static int
+mark_building(struct nr_store *st)
+{
+	uint64_t epoch = 0;
+	int rc;
+
+	if ((rc = nr_state_system(st->dirfd, &st->state)) != NR_OK)
+		return rc;
+	if (getrandom(&epoch, sizeof(epoch), 0) != (ssize_t)sizeof(epoch))
+		return errno;
+	st->state.epoch = epoch;
+	st->state.clean = 0;
+	strcpy(st->state.boot, "building");
+	return nr_state_write(st->dirfd, &st->state);
+}
+
+static int
+mark_built(struct nr_store *st)
+{
+	int rc;
+
+	if ((rc = nr_state_system(st->dirfd, &st->state)) != NR_OK)
+		return rc;
+	st->state.clean = 0;
+	return nr_state_write(st->dirfd, &st->state);
+}
+
+static void
+bulk_free(struct nr_bulk *b)
+{
+	nr_writer_free(&b->w);
+	nr_sorter_free(b->sorter);
+	free(b->dead.bits);
+	free(b);
+}
+
+static int
+bulk_new(struct nr_bulk **out, struct nr_store *st)
+{
+	struct nr_bulk *b;
+	int rc;
+
+	if ((b = calloc(1, sizeof(*b))) == NULL)
+		return ENOMEM;
+	b->w.st = st;
+	b->w.maps.log = &st->log;
+	b->w.dead = &b->dead;
+	rc = nr_sorter_new(&b->sorter, st->dirfd, HELD);
+	b->w.sorter = b->sorter;
+	if (rc == NR_OK)
+		rc = nr_writer_open(st, &b->w);
+	if (rc != NR_OK) {
+		bulk_free(b);
+		return rc;
+	}
+	*out = b;
+	return NR_OK;
+}
+
+/* Commit what is in the tables so far, and go on. */
+static int
+bulk_commit(struct nr_bulk *b)
+{
+	struct nr_writer *w = &b->w;
+	struct nr_end pending_at = w->pending_at;
+	int rc;
+
+	rc = nr_writer_put_segments(w);
+	if (rc == NR_OK)
+		rc = nr_writer_put_meta(w);
+	if (rc == NR_OK) {
+		rc = mdb_txn_commit(w->txn);
+		w->txn = NULL;
+	}
+	if (rc == NR_OK)
+		rc = nr_writer_open(w->st, w);
+	w->pending_at = pending_at;
+	b->since_commit = 0;
+	return rc;
+}
+
+/* The number in an entry: at the end of the key, or first in the value. */
+static uint64_t
+entry_number(enum nr_table t, const struct nr_key *key)
+{
+	return nr_get_be(t == NR_T_TIME ? key->v :
+	    key->k + key->klen - NR_NUMBER_LEN, NR_NUMBER_LEN);
+}
+
+static int
+append_entry(void *ctx, enum nr_table t, enum nr_op op,
+    const struct nr_key *key)
+{
+	struct nr_bulk *b = ctx;
+	struct nr_writer *w = &b->w;
+	MDB_val k = { key->klen, (void *)(uintptr_t)key->k };
+	MDB_val v = { key->vlen, (void *)(uintptr_t)key->v };
+	MDB_cursor *c;
+	int rc;
+
+	(void)op;		/* nothing is deleted here, see w->dead */
+	if (w->st->progress != NULL && ++b->done % 65536 == 0)
+		w->st->progress->step(w->st->progress->ctx, "indexing",
+		    b->done, nr_sorter_count(b->sorter));
+	if (nr_bitmap_has(&b->dead, entry_number(t, key)))
+		return NR_OK;
+	/* A tag that the event has twice. */
+	if (t == b->last_table && key->klen == b->last.klen &&
+	    memcmp(key->k, b->last.k, key->klen) == 0)
+		return NR_OK;
+	if (b->appended > COMMIT_BYTES) {
+		if ((rc = bulk_commit(b)) != NR_OK)
+			return rc;
+		b->appended = 0;
+	}
+	if ((rc = nr_writer_cursor(w, &c, t)) != NR_OK ||
+	    (rc = mdb_cursor_put(c, &k, &v, MDB_APPEND)) != 0)
+		return rc;
+	b->last_table = t;
+	b->last = *key;
+	b->appended += key->klen + key->vlen + 10;
+	return NR_OK;
+}
+
+/* Sync what was written to the log since the last time. */
+static int
+sync_log(struct nr_bulk *b)
+{
+	struct nr_store *st = b->w.st;
+	int rc = NR_OK;
+
+	if (b->unsynced == 0 || b->w.end.segment == 0)
+		return NR_OK;
+	for (; rc == NR_OK && b->unsynced < b->w.end.segment; b->unsynced++)
+		rc = nr_log_sync(&st->log, b->unsynced);
+	if (rc == NR_OK)
+		rc = nr_log_sync(&st->log, b->w.end.segment);
+	if (rc != NR_OK)
+		st->poisoned = NR_ESYNC;
+	return rc;
+}
+
+static int
+bulk_finish(struct nr_bulk *b)
+{
+	struct nr_writer *w = &b->w;
+	int rc;
+
+	if ((rc = nr_writer_flush_log(w)) != NR_OK ||
+	    (rc = sync_log(b)) != NR_OK ||
+	    (rc = bulk_commit(b)) != NR_OK ||
+	    (rc = nr_sorter_walk(b->sorter, append_entry, b)) != NR_OK)
+		return rc;
+	rc = mdb_txn_commit(w->txn);
+	w->txn = NULL;
+	return rc;
+}
+
+/* One event, at its place in the log or to be appended. */
+static int
+bulk_apply(struct nr_bulk *b, struct nr_item *item,
+    const struct nr_place *at, unsigned flags, int64_t now)
+{
+	int rc;
+
+	if ((rc = nr_rules_apply(&b->w, item, at, flags, now)) != NR_OK)
+		return rc;
+	if (++b->since_commit >= COMMIT_EVENTS)
+		rc = bulk_commit(b);
+	if (rc == NR_OK && (b->w.pending.len >= FLUSH_BYTES ||
+	    b->w.end.offset >= b->w.st->log.segment_bytes)) {
+		rc = nr_writer_flush_log(&b->w);
+		/* Let the disk begin, so that the sync at the end is short. */
+		if (rc == NR_OK)
+			(void)sync_file_range(b->w.st->log.fd, 0, 0,
+			    SYNC_FILE_RANGE_WRITE);
+	}
+	return rc;
+}
+
+/* ---- an import into an empty store -------------------------------------- */
+
+int
+nr_bulk_begin(struct nr_store *st)
+{
+	struct nr_bulk *b;
+	uint64_t size;
+	int rc;
+
+	/* The door first: nobody can come in while we find out. */
+	rc = nr_lock_take(st->lockfd, NR_LOCK_DOOR, 1, 0);
+	if (rc != NR_OK)
+		return rc;
+	nr_lock_sign(st->lockfd, NR_LOCK_DOOR, st->program);
+	rc = nr_lock_take(st->lockfd, NR_LOCK_PRESENCE, 1, 0);
+	if (rc != NR_OK)
+		goto out;
+	if ((rc = bulk_new(&b, st)) != NR_OK)
+		goto back;
+	if (b->w.next != 0 || b->w.deaths != 0 ||
+	    nr_log_size(&st->log, b->w.end.segment + 1, &size) != ENOENT ||
+	    (b->w.end.segment != 0 && nr_log_size(&st->log,
+	    b->w.end.segment, &size) == NR_OK && size > b->w.end.offset))
+		rc = NR_EBUSY;
+	if (rc == NR_OK)
+		rc = mark_building(st);
+	if (rc == NR_OK) {
+		b->unsynced = b->w.end.segment == 0 ? 1 : b->w.end.segment;
+		st->bulk = b;
+		return NR_OK;
+	}
+	bulk_free(b);
+back:
+	nr_lock_take(st->lockfd, NR_LOCK_PRESENCE, 0, 0);
+out:
+	nr_lock_drop(st->lockfd, NR_LOCK_DOOR);
+	return nr_store_rc(st, rc);
+}
+
+int
+nr_bulk_put(struct nr_store *st, struct nr_item *items, size_t n,
+    unsigned flags, int64_t now)
+{
+	size_t i;
+	int rc = NR_OK;
+
+	for (i = 0; rc == NR_OK && i < n; i++)
+		rc = bulk_apply(st->bulk, &items[i], NULL, flags, now);
+	return nr_store_rc(st, rc);
+}
+
+int
+nr_bulk_wanted(struct nr_store *st)
+{
+	return nr_lock_held(st->lockfd, NR_LOCK_WANTED, 1);
+}
+
+int
+nr_bulk_end(struct nr_store *st)
+{
+	int rc;
+
+	rc = bulk_finish(st->bulk);
+	if (rc == NR_OK)
+		rc = mark_built(st);
+	bulk_free(st->bulk);
+	st->bulk = NULL;
+	if (rc != NR_OK) {
+		/* Half an index: nobody may trust it, nor we use it. */
+		st->poisoned = rc = nr_store_rc(st, rc);
+		return rc;
+	}
+	rc = nr_lock_take(st->lockfd, NR_LOCK_PRESENCE, 0, 0);
+	nr_lock_drop(st->lockfd, NR_LOCK_DOOR);
+	return rc;
+}
+
+/* ---- the rebuild ----------------------------------------------------------- */
+
+#define BLOCK	((size_t)512 * 1024)
+
+/* Some lines of a segment, being checked by a worker. */
+struct block {
+	struct nr_buf	 text;
+	uint32_t	 segment;
+	uint64_t	 offset;
+	struct nr_item	*item;		/* line {NULL, 0}: not an event */
+	size_t		 nitems, capitems;
+	int		 rc;
+};
+
+struct rebuild {
+	struct nr_store		*st;
+	struct nr_bulk		*b;
+	struct nr_deaths	 deaths;
+	struct nr_verifier	**verifier;
+	unsigned		 nworkers;
+	struct nr_pool		*pool;
+	unsigned		 pending;	/* blocks under way */
+	uint64_t		 total, read;	/* bytes of the log */
+};
+
+static int
+add_item(struct block *blk, struct nr_verifier *v, struct nr_view line)
+{
+	struct nr_item *p;
+
+	if (blk->nitems == blk->capitems) {
+		p = realloc(blk->item,
+		    (blk->capitems * 2 + 256) * sizeof(*p));
+		if (p == NULL)
+			return ENOMEM;
+		blk->item = p;
+		blk->capitems = blk->capitems * 2 + 256;
+	}
+	p = &blk->item[blk->nitems++];
+	if (!nr_log_line_valid(v, p, line)) {
+		p->line.p = NULL;
+		p->line.len = line.len;
+	}
+	return NR_OK;
+}
+
+static void
+check_block(void *ctx, unsigned worker, void *job)
+{
+	struct rebuild *r = ctx;
+	struct block *blk = job;
+	const char *p = blk->text.p, *end = p + blk->text.len, *lf;
+	struct nr_view line;
+
+	blk->nitems = 0;
+	blk->rc = NR_OK;
+	while (blk->rc == NR_OK && p < end) {
+		lf = memchr(p, '\n', (size_t)(end - p));
+		line.p = p;
+		line.len = (size_t)((lf != NULL ? lf : end) - p);
+		blk->rc = add_item(blk, r->verifier[worker], line);
+		p = lf != NULL ? lf + 1 : end;
+	}
+}
+
+static int
+apply_line(struct rebuild *r, struct nr_item *item, struct nr_place *at)
+{
+	int rc;
+
+	if (item->line.p == NULL)
+		return NR_OK;
+	if ((rc = bulk_apply(r->b, item, at, 0, -1)) != NR_OK)
+		return rc;
+	if (!nr_deaths_has(&r->deaths, at))
+		return NR_OK;
+	return nr_rules_ban(&r->b->w, item->ev.id,
+	    item->result == NR_PUT_STORED ? item->number : UINT64_MAX);
+}
+
+static int
+apply_block(struct rebuild *r, struct block *blk)
+{
+	struct nr_writer *w = &r->b->w;
+	struct nr_place at = { .segment = blk->segment };
+	uint64_t offset = blk->offset;
+	size_t i;
+	int rc = blk->rc;
+
+	for (i = 0; rc == NR_OK && i < blk->nitems; i++) {
+		at.offset = (uint32_t)offset;
+		at.len = (uint32_t)blk->item[i].line.len;
+		rc = apply_line(r, &blk->item[i], &at);
+		offset += blk->item[i].line.len + 1;
+	}
+	if (rc == NR_OK)
+		rc = nr_writer_count(w, blk->segment,
+		    (int64_t)blk->text.len, (int64_t)blk->nitems);
+	w->end.segment = blk->segment;
+	w->end.offset = blk->offset + blk->text.len;
+	w->pending_at = w->end;
+	r->read += blk->text.len;
+	if (r->st->progress != NULL)
+		r->st->progress->step(r->st->progress->ctx, "reading the log",
+		    r->read, r->total);
+	return rc;
+}
+
+/* Apply the oldest block that is under way. */
+static int
+apply_one(struct rebuild *r)
+{
+	void *blk;
+	int rc;
+
+	nr_pool_take(r->pool, &blk, -1);
+	rc = apply_block(r, blk);
+	nr_pool_release(r->pool);
+	r->pending--;
+	return rc;
+}
+
+/* A free block, made by applying others where there is none. */
+static int
+claim(struct rebuild *r, struct block **blk)
+{
+	int rc = NR_OK;
+
+	while ((*blk = nr_pool_try_claim(r->pool)) == NULL && rc == NR_OK)
+		rc = apply_one(r);
+	return rc;
+}
+
+static void
+clear_block(void *job)
+{
+	struct block *blk = job;
+
+	nr_buf_free(&blk->text);
+	free(blk->item);
+}
+
+/*
+ * Read lines from offset on into the block.
+ * *torn is set where the file ends without an LF.
+ */
+static int
+read_block(int fd, struct block *blk, uint64_t offset, int *torn)
+{
+	size_t want = BLOCK;
+	char *last;
+	ssize_t n;
+	int rc;
+
+	blk->text.len = 0;
+	for (;;) {
+		if ((rc = nr_buf_reserve(&blk->text, want)) != NR_OK)
+			return rc;
+		n = pread(fd, blk->text.p + blk->text.len, want,
+		    (off_t)(offset + blk->text.len));
+		if (n < 0)
+			return errno;
+		last = n == 0 ? NULL : memrchr(blk->text.p + blk->text.len,
+		    '\n', (size_t)n);
+		blk->text.len += (size_t)n;
+		if (last != NULL) {
+			blk->text.len = (size_t)(last + 1 - blk->text.p);
+			return NR_OK;
+		}
+		if (n == 0 || blk->text.len > NR_PLACE_LEN / 2) {
+			*torn = blk->text.len > 0;
+			return NR_OK;
+		}
+	}
+}
+
+static int
+read_segment(struct rebuild *r, uint32_t segment, int last)
+{
+	char name[NR_LOG_NAME_MAX];
+	struct nr_view bytes;
+	struct block *blk;
+	uint64_t offset = 0;
+	int fd, rc, torn = 0;
+
+	nr_log_name(name, segment);
+	fd = openat(r->st->log.dirfd, name, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? NR_OK : errno;
+	for (;;) {
+		if ((rc = claim(r, &blk)) != NR_OK)
+			break;
+		blk->segment = segment;
+		blk->offset = offset;
+		rc = read_block(fd, blk, offset, &torn);
+		if (rc != NR_OK || torn || blk->text.len == 0)
+			break;
+		if (offset + blk->text.len > UINT32_MAX) {
+			rc = NR_ECORRUPT;
+			break;
+		}
+		offset += blk->text.len;
+		nr_pool_submit(r->pool);
+		r->pending++;
+	}
+	close(fd);
+	if (rc == NR_OK && torn && last) {
+		bytes.p = blk->text.p;
+		bytes.len = blk->text.len;
+		rc = nr_tail_set_aside(r->st, segment, offset, bytes);
+	}
+	return rc;
+}
+
+static int
+start_workers(struct rebuild *r)
+{
+	unsigned i;
+	int rc;
+
+	r->nworkers = nr_pool_cores();
+	r->verifier = calloc(r->nworkers, sizeof(r->verifier[0]));
+	if (r->verifier == NULL)
+		return ENOMEM;
+	for (i = 0; i < r->nworkers; i++)
+		if ((rc = nr_verifier_new(&r->verifier[i])) != NR_OK)
+			return rc;
+	return nr_pool_new(&r->pool, r->nworkers, 2 * r->nworkers + 2,
+	    sizeof(struct block), check_block, NULL, r);
+}
+
+static int
+replay(struct rebuild *r, uint32_t last)
+{
+	uint64_t size;
+	uint32_t s;
+	int rc = NR_OK;
+
+	for (s = 1; s <= last; s++)
+		if (nr_log_size(&r->st->log, s, &size) == NR_OK)
+			r->total += size;
+	for (s = 1; rc == NR_OK && s <= last; s++)
+		rc = read_segment(r, s, s == last);
+	while (rc == NR_OK && r->pending > 0)
+		rc = apply_one(r);
+	nr_pool_free(r->pool, clear_block);
+	return rc;
+}
+
+int
+nr_rebuild(struct nr_store *st)
+{
+	struct rebuild r = { .st = st };
+	uint64_t deaths = 0;
+	uint32_t last;
+	unsigned i;
+	int rc;
+
+	if ((rc = mark_building(st)) != NR_OK ||
+	    (rc = nr_index_remove(st)) != NR_OK ||
+	    (rc = nr_index_open(st)) != NR_OK ||
+	    (rc = nr_log_last(&st->log, &last)) != NR_OK ||
+	    (rc = bulk_new(&r.b, st)) != NR_OK)
+		return rc;
+	rc = nr_deaths_load(st, &r.deaths, &deaths);
+	if (rc == NR_OK)
+		rc = start_workers(&r);
+	if (rc == NR_OK)
+		rc = replay(&r, last);
+	r.b->w.deaths = deaths;
+	if (rc == NR_OK)
+		rc = bulk_finish(r.b);
+	bulk_free(r.b);
+	for (i = 0; r.verifier != NULL && i < r.nworkers; i++)
+		nr_verifier_free(r.verifier[i]);
+	free(r.verifier);
+	nr_deaths_free(&r.deaths);
+	return rc != NR_OK ? rc : mark_built(st);
+}

@@ -1,0 +1,230 @@
+/*
+ * internal.h - what the files of lib/store share.
+ *
+ * Inside the store, functions may also return LMDB's codes, which are far
+ * below ours; nr_store_rc() turns them into the public ones at the border.
+ */
+#ifndef NR_STORE_INTERNAL_H
+#define NR_STORE_INTERNAL_H
+
+#include <pthread.h>
+
+#include <lmdb.h>
+
+#include "event/verify.h"
+#include "store/format.h"
+#include "store/lock.h"
+#include "store/log.h"
+#include "store/sorter.h"
+#include "store/state.h"
+#include "store/store.h"
+#include "util/sha256.h"
+
+#define NR_READERS		512
+#define NR_MAP_FIRST		((size_t)64 << 30)
+#define NR_LOCK_TIMEOUT		10000		/* ms */
+#define NR_SEGMENT_BYTES	((size_t)256 << 20)
+#define NR_TAIL_CHUNK		((size_t)4 << 20)
+
+struct nr_bulk;
+
+struct nr_store {
+	char			*dir;
+	char			*program;
+	int			 timeout;
+	int			 dirfd;
+	int			 lockfd;
+	int			 bellfd;
+	struct nr_log		 log;
+	MDB_env			*env;
+	MDB_dbi			 dbi[NR_T_COUNT];
+	uint64_t		 index_dev, index_ino;	/* as opened */
+	pthread_rwlock_t	 map_lock;	/* shared by every read txn */
+	pthread_mutex_t		 write_lock;	/* threads; WRITE: processes */
+	struct nr_verifier	*verifier;	/* for tails, under write_lock */
+	struct nr_sha256	*sha;		/* likewise */
+	struct nr_sorter	*sorter;	/* likewise, between batches */
+	struct nr_state		 state;		/* as last read or written */
+	int			 poisoned;	/* no more writes: the reason */
+	int64_t			 last_write;	/* ms, for tending */
+	struct nr_bulk		*bulk;		/* filling, or NULL */
+	const struct nr_progress *progress;
+};
+
+/* Bytes of the log, looked up with a small cache of maps. */
+#define NR_MAPS_CACHED	16
+struct nr_maps {
+	struct nr_log	*log;
+	struct nr_map	 map[NR_MAPS_CACHED];
+};
+
+/* The bytes at a place; valid while the log is open. */
+int	nr_maps_line(struct nr_maps *m, struct nr_view *line,
+	    const struct nr_place *at);
+
+/* Changes to a segment's record that wait for the commit. */
+struct nr_segdelta {
+	uint32_t	segment;
+	uint64_t	first;		/* UINT64_MAX: unknown */
+	int64_t		bytes, live_bytes, lines, live_lines;
+};
+
+/*
+ * A write transaction: held by one thread of one process, see write.c for
+ * the order in which things happen.
+ */
+struct nr_writer {
+	struct nr_store		*st;
+	MDB_txn			*txn;
+	MDB_cursor		*cur[NR_T_COUNT];
+	struct nr_sorter	*sorter;	/* index changes, sorted later */
+	struct nr_end		 end;		/* where the next line goes */
+	uint64_t		 next;		/* the next event's number */
+	uint64_t		 deaths;	/* bytes of the deaths read */
+	struct nr_buf		 pending;	/* log bytes not yet written */
+	struct nr_end		 pending_at;	/* where they go */
+	struct nr_end		 written_at;	/* where those went that are */
+	struct nr_maps		 maps;
+	struct nr_segdelta	*delta;
+	size_t			 ndeltas, capdeltas;
+	struct nr_bitmap	*dead;		/* bulk: who has died */
+};
+
+/* ---- index.c: LMDB --------------------------------------------------- */
+
+int	nr_index_open(struct nr_store *st);
+void	nr_index_close(struct nr_store *st);
+int	nr_index_remove(struct nr_store *st);
+
+/* Double the map, with no transaction of this process under way. */
+int	nr_index_grow(struct nr_store *st);
+
+/* Has the file been removed or replaced since it was opened? */
+int	nr_index_gone(struct nr_store *st);
+
+/* The public code for what a function inside returned. */
+int	nr_store_rc(struct nr_store *st, int rc);
+
+/* meta: small values by name; *len is the value's length or 0. */
+int	nr_meta_get(MDB_txn *txn, MDB_dbi dbi, const char *name, void *p,
+	    size_t size, size_t *len);
+int	nr_meta_put(MDB_txn *txn, MDB_dbi dbi, const char *name,
+	    const void *p, size_t size);
+
+/* ---- trust.c: the state file ----------------------------------------- */
+
+/* Mark the index dirty, if it is not; called under WRITE. */
+int	nr_trust_dirty(struct nr_store *st);
+/* Sync the index and mark it clean; called under WRITE. */
+int	nr_trust_clean(struct nr_store *st, const struct nr_end *end);
+
+/* ---- write.c: one transaction ---------------------------------------- */
+
+/*
+ * Take the locks, check that writing is allowed, index what the log has
+ * beyond the recorded end, and begin.
+ */
+int	nr_write_begin(struct nr_store *st, struct nr_writer *w);
+
+/*
+ * Write the log, sync it, commit.  Both end the writer in every case; the
+ * first leaves the locks alone.
+ */
+int	nr_write_step(struct nr_writer *w);
+int	nr_write_commit(struct nr_writer *w);
+void	nr_write_abort(struct nr_writer *w);
+
+/* The parts of these that filling the index shares. */
+int	nr_writer_open(struct nr_store *st, struct nr_writer *w);
+void	nr_writer_free(struct nr_writer *w);
+int	nr_writer_cursor(struct nr_writer *w, MDB_cursor **out,
+	    enum nr_table t);
+int	nr_writer_flush_log(struct nr_writer *w);
+int	nr_writer_rotate(struct nr_writer *w);
+int	nr_writer_put_meta(struct nr_writer *w);
+int	nr_writer_put_segments(struct nr_writer *w);
+
+/* Add a line to what is pending; says where it will be. */
+int	nr_writer_append(struct nr_writer *w, struct nr_place *at,
+	    struct nr_view line);
+
+/* Count bytes and lines of a segment, live or not. */
+int	nr_writer_count(struct nr_writer *w, uint32_t segment,
+	    int64_t bytes, int64_t lines);
+int	nr_writer_count_live(struct nr_writer *w, uint32_t segment,
+	    int64_t bytes, int64_t lines);
+int	nr_writer_first(struct nr_writer *w, uint32_t segment,
+	    uint64_t number);
+
+/* ---- rules.c: what an event does to the others ------------------------ */
+
+/*
+ * Decide about an event and, where it is stored, do all that follows from
+ * it.  at is where its line is already, or NULL: then it is appended.
+ * now < 0 leaves the clock out of it.
+ */
+int	nr_rules_apply(struct nr_writer *w, struct nr_item *item,
+	    const struct nr_place *at, unsigned flags, int64_t now);
+
+/* Remove a live event from every table. */
+int	nr_rules_kill(struct nr_writer *w, uint64_t number);
+
+/*
+ * The same on the operator's word: it must not come back.  The id alone
+ * is marked where number is UINT64_MAX.
+ */
+int	nr_rules_ban(struct nr_writer *w, const unsigned char id[32],
+	    uint64_t number);
+
+/* Where a live event is, and its line. */
+int	nr_writer_line(struct nr_writer *w, struct nr_place *at,
+	    struct nr_view *line, uint64_t number);
+int	nr_writer_find_id(struct nr_writer *w, uint64_t *number,
+	    struct nr_place *at, struct nr_view *line,
+	    const unsigned char id[32]);
+
+/* Find by id; *number is UINT64_MAX where there is none. */
+int	nr_find_id(MDB_cursor *ids, MDB_cursor *events, struct nr_maps *maps,
+	    uint64_t *number, struct nr_place *at, struct nr_view *line,
+	    const unsigned char id[32]);
+
+/* Is it deleted by id, or by address up to its time? */
+int	nr_find_gone(MDB_cursor *gone_id, MDB_cursor *gone_addr,
+	    struct nr_sha256 *sha, int *gone, const struct nr_event *ev);
+
+/* ---- tail.c, deaths.c, bulk.c ----------------------------------------- */
+
+int	nr_tail_take(struct nr_store *st);
+
+/* Keep bytes that are no whole line in a file of their own, and cut. */
+int	nr_tail_set_aside(struct nr_store *st, uint32_t segment,
+	    uint64_t offset, struct nr_view bytes);
+
+int	nr_deaths_append(struct nr_writer *w, const uint64_t *numbers,
+	    size_t n);
+int	nr_deaths_take(struct nr_writer *w);
+int	nr_rebuild(struct nr_store *st);
+
+/* A set of places, for deaths during a rebuild. */
+struct nr_deaths {
+	struct nr_place	*at;
+	size_t		 n;
+};
+int	nr_deaths_load(struct nr_store *st, struct nr_deaths *d,
+	    uint64_t *bytes);
+int	nr_deaths_has(const struct nr_deaths *d, const struct nr_place *at);
+void	nr_deaths_free(struct nr_deaths *d);
+
+/* Split text into lines and check each as an event of the log. */
+int	nr_log_line_valid(struct nr_verifier *v, struct nr_item *item,
+	    struct nr_view line);
+
+/* A growing set of numbers. */
+struct nr_bitmap {
+	unsigned char	*bits;
+	uint64_t	 n;
+};
+int	nr_bitmap_set(struct nr_bitmap *b, uint64_t i);
+int	nr_bitmap_has(const struct nr_bitmap *b, uint64_t i);
+
+#endif

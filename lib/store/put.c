@@ -1,0 +1,208 @@
+/*
+ * What writers of a store call: each is one write transaction, begun anew
+ * with a larger map where the index has outgrown its own.
+ */
+#include "store/internal.h"
+
+#include <string.h>
+
+#include "util/err.h"
+#include "util/times.h"
+
+/* An index that nobody has written to for so long is synced. */
+#define QUIET_MS	10000
+
+/* The work of a transaction; *changed says whether to commit. */
+typedef int	work_fn(struct nr_writer *w, void *ctx, int *changed);
+
+static int
+transact(struct nr_store *st, work_fn *work, void *ctx)
+{
+	struct nr_writer w;
+	int rc, changed;
+
+	do {
+		changed = 1;
+		if ((rc = nr_write_begin(st, &w)) == NR_OK) {
+			rc = work(&w, ctx, &changed);
+			if (rc == NR_OK && changed)
+				rc = nr_write_commit(&w);
+			else
+				nr_write_abort(&w);
+		}
+	} while (rc == MDB_MAP_FULL && (rc = nr_index_grow(st)) == NR_OK);
+	return nr_store_rc(st, rc);
+}
+
+struct put {
+	struct nr_item	*items;
+	size_t		 n;
+	unsigned	 flags;
+	int64_t		 now;
+};
+
+static int
+put_items(struct nr_writer *w, void *ctx, int *changed)
+{
+	struct put *p = ctx;
+	size_t i;
+	int rc = NR_OK;
+
+	*changed = 0;
+	for (i = 0; rc == NR_OK && i < p->n; i++) {
+		rc = nr_rules_apply(w, &p->items[i], NULL, p->flags, p->now);
+		*changed |= p->items[i].result == NR_PUT_STORED;
+	}
+	return rc;
+}
+
+int
+nr_store_put(struct nr_store *st, struct nr_item *items, size_t n,
+    unsigned flags, int64_t now)
+{
+	struct put p = { items, n, flags, now };
+
+	return transact(st, put_items, &p);
+}
+
+struct deletion {
+	const uint64_t	*numbers;
+	size_t		 n;
+	size_t		*ndeleted;
+};
+
+static int
+delete_numbers(struct nr_writer *w, void *ctx, int *changed)
+{
+	struct deletion *d = ctx;
+	unsigned char id[32];
+	struct nr_view line;
+	struct nr_place at;
+	size_t i, done = 0;
+	int rc;
+
+	rc = nr_deaths_append(w, d->numbers, d->n);
+	for (i = 0; rc == NR_OK && i < d->n; i++) {
+		rc = nr_writer_line(w, &at, &line, d->numbers[i]);
+		if (rc == MDB_NOTFOUND) {
+			rc = NR_OK;
+			continue;
+		}
+		if (rc == NR_OK && !nr_event_view_id(id, line.p, line.len))
+			rc = NR_ECORRUPT;
+		if (rc == NR_OK)
+			rc = nr_rules_ban(w, id, d->numbers[i]);
+		done++;
+	}
+	*d->ndeleted = done;
+	*changed = done > 0;
+	return rc;
+}
+
+int
+nr_store_delete(struct nr_store *st, size_t *ndeleted,
+    const uint64_t *numbers, size_t n)
+{
+	struct deletion d = { numbers, n, ndeleted };
+
+	return transact(st, delete_numbers, &d);
+}
+
+struct sweep {
+	size_t	max, done;
+	int64_t	now;
+};
+
+static int
+sweep_expired(struct nr_writer *w, void *ctx, int *changed)
+{
+	struct sweep *s = ctx;
+	unsigned char key[8 + NR_NUMBER_LEN];
+	MDB_val k, v;
+	MDB_cursor *c;
+	int rc;
+
+	s->done = 0;
+	rc = nr_writer_cursor(w, &c, NR_T_EXPIRE);
+	if (rc == NR_OK)
+		rc = mdb_cursor_get(c, &k, &v, MDB_FIRST);
+	while (rc == 0 && s->done < s->max && k.mv_size == sizeof(key)) {
+		memcpy(key, k.mv_data, sizeof(key));
+		if ((int64_t)nr_get_be(key, 8) > s->now)
+			break;
+		/* The entry itself goes at the commit, with the others. */
+		rc = nr_rules_kill(w, nr_get_be(key + 8, NR_NUMBER_LEN));
+		if (rc == NR_OK)
+			rc = mdb_cursor_get(c, &k, &v, MDB_NEXT);
+		s->done++;
+	}
+	*changed = s->done > 0;
+	return rc == MDB_NOTFOUND ? NR_OK : rc;
+}
+
+/* Is there anything to sweep?  Asked without taking the write lock. */
+static int
+any_expired(struct nr_store *st, int64_t now, int *yes)
+{
+	MDB_cursor *c;
+	MDB_val k, v;
+	MDB_txn *txn;
+	int rc;
+
+	*yes = 0;
+	pthread_rwlock_rdlock(&st->map_lock);
+	rc = mdb_txn_begin(st->env, NULL, MDB_RDONLY, &txn);
+	if (rc == 0) {
+		rc = mdb_cursor_open(txn, st->dbi[NR_T_EXPIRE], &c);
+		if (rc == 0) {
+			rc = mdb_cursor_get(c, &k, &v, MDB_FIRST);
+			*yes = rc == 0 && k.mv_size >= 8 &&
+			    (int64_t)nr_get_be(k.mv_data, 8) <= now;
+			mdb_cursor_close(c);
+		}
+		mdb_txn_abort(txn);
+	}
+	pthread_rwlock_unlock(&st->map_lock);
+	return rc == MDB_NOTFOUND ? NR_OK : rc;
+}
+
+/* Mark the index clean, if it has been quiet for a while. */
+static int
+settle(struct nr_store *st)
+{
+	struct nr_writer w;
+	int rc;
+
+	if (st->poisoned != 0 || st->state.clean ||
+	    nr_now_ms() - st->last_write < QUIET_MS)
+		return NR_OK;
+	rc = nr_write_begin(st, &w);
+	if (rc == NR_OK) {
+		/* The environment cannot be synced inside a transaction. */
+		struct nr_end end = w.end;
+
+		mdb_txn_abort(w.txn);
+		w.txn = NULL;
+		rc = nr_trust_clean(st, &end);
+		nr_write_abort(&w);
+	}
+	st->last_write = nr_now_ms();
+	return rc == NR_EBUSY || rc == NR_EFULL ? NR_OK : rc;
+}
+
+int
+nr_store_tend(struct nr_store *st, size_t *nswept, size_t max, int64_t now)
+{
+	struct sweep s = { .max = max, .now = now };
+	int rc, dead, expired;
+
+	(void)mdb_reader_check(st->env, &dead);
+	rc = any_expired(st, now, &expired);
+	if (rc == NR_OK && expired)
+		rc = transact(st, sweep_expired, &s);
+	if (rc == NR_OK && !expired)
+		rc = settle(st);
+	if (rc == NR_OK && nswept != NULL)
+		*nswept = s.done;
+	return nr_store_rc(st, rc);
+}

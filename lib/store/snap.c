@@ -1,0 +1,353 @@
+/*
+ * Read snapshots, and lookups in them.
+ */
+#include "store/snap.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "event/tags.h"
+#include "util/err.h"
+
+int
+nr_snap_new(struct nr_snap **out, struct nr_store *st)
+{
+	struct nr_snap *sn;
+	int rc;
+
+	if ((sn = calloc(1, sizeof(*sn))) == NULL)
+		return ENOMEM;
+	sn->st = st;
+	sn->maps.log = &st->log;
+	if ((rc = nr_sha256_new(&sn->sha)) != NR_OK) {
+		free(sn);
+		return rc;
+	}
+	*out = sn;
+	return NR_OK;
+}
+
+void
+nr_snap_free(struct nr_snap *sn)
+{
+	int t;
+
+	if (sn == NULL)
+		return;
+	nr_snap_release(sn);
+	for (t = 0; t < NR_T_COUNT; t++)
+		if (sn->cur[t] != NULL)
+			mdb_cursor_close(sn->cur[t]);
+	if (sn->txn != NULL)
+		mdb_txn_abort(sn->txn);
+	nr_sha256_free(sn->sha);
+	free(sn);
+}
+
+/* Begin or renew the transaction, after another process grew the map. */
+static int
+begin(struct nr_snap *sn)
+{
+	struct nr_store *st = sn->st;
+	int rc, tries;
+
+	for (tries = 0; tries < 3; tries++) {
+		pthread_rwlock_rdlock(&st->map_lock);
+		rc = sn->txn == NULL ?
+		    mdb_txn_begin(st->env, NULL, MDB_RDONLY, &sn->txn) :
+		    mdb_txn_renew(sn->txn);
+		if (rc == 0)
+			return 0;
+		pthread_rwlock_unlock(&st->map_lock);
+		if (rc != MDB_MAP_RESIZED)
+			return rc;
+		pthread_rwlock_wrlock(&st->map_lock);
+		rc = mdb_env_set_mapsize(st->env, 0);
+		pthread_rwlock_unlock(&st->map_lock);
+		if (rc != 0)
+			return rc;
+	}
+	return MDB_MAP_RESIZED;
+}
+
+int
+nr_snap_renew(struct nr_snap *sn)
+{
+	size_t len;
+	int rc, t;
+
+	nr_snap_release(sn);
+	if ((rc = begin(sn)) != 0)
+		return nr_store_rc(sn->st, rc);
+	sn->held = 1;
+	sn->seq++;
+	sn->next = 0;
+	for (t = 0; t < NR_T_COUNT; t++)
+		if (sn->cur[t] != NULL &&
+		    (rc = mdb_cursor_renew(sn->txn, sn->cur[t])) != 0)
+			break;
+	if (rc == 0)
+		rc = nr_meta_get(sn->txn, sn->st->dbi[NR_T_META], "next",
+		    &sn->next, sizeof(sn->next), &len);
+	if (rc != 0)
+		nr_snap_release(sn);
+	return nr_store_rc(sn->st, rc);
+}
+
+void
+nr_snap_release(struct nr_snap *sn)
+{
+	if (!sn->held)
+		return;
+	mdb_txn_reset(sn->txn);
+	sn->held = 0;
+	pthread_rwlock_unlock(&sn->st->map_lock);
+}
+
+uint64_t
+nr_snap_next_number(const struct nr_snap *sn)
+{
+	return sn->next;
+}
+
+int
+nr_snap_cursor_of(struct nr_snap *sn, MDB_cursor **out, enum nr_table t)
+{
+	int rc = NR_OK;
+
+	if (sn->cur[t] == NULL)
+		rc = mdb_cursor_open(sn->txn, sn->st->dbi[t], &sn->cur[t]);
+	*out = sn->cur[t];
+	return rc;
+}
+
+static void
+fill(struct nr_hit *hit, uint64_t number, const struct nr_place *at,
+    struct nr_view line)
+{
+	hit->number = number;
+	hit->line = line;
+	hit->flags = 0;
+	if (at->len & NR_PLACE_EXPIRES)
+		hit->flags |= NR_HIT_EXPIRES;
+	if (at->len & NR_PLACE_QUIET)
+		hit->flags |= NR_HIT_QUIET;
+}
+
+int
+nr_snap_hit(struct nr_snap *sn, struct nr_hit *hit, uint64_t number)
+{
+	MDB_val k = { sizeof(number), &number }, v;
+	struct nr_place at;
+	struct nr_view line;
+	MDB_cursor *c;
+	int rc;
+
+	hit->line.p = NULL;
+	if ((rc = nr_snap_cursor_of(sn, &c, NR_T_EVENT)) != NR_OK)
+		return rc;
+	rc = mdb_cursor_get(c, &k, &v, MDB_SET);
+	if (rc != 0)
+		return rc == MDB_NOTFOUND ? NR_OK : rc;
+	if (v.mv_size != sizeof(at))
+		return NR_ECORRUPT;
+	memcpy(&at, v.mv_data, sizeof(at));
+	if ((rc = nr_maps_line(&sn->maps, &line, &at)) != NR_OK)
+		return rc;
+	fill(hit, number, &at, line);
+	return NR_OK;
+}
+
+int
+nr_snap_get(struct nr_snap *sn, struct nr_hit *hit,
+    const unsigned char id[32])
+{
+	static const struct nr_view none = { NULL, 0 };
+	MDB_cursor *ids, *events;
+	struct nr_place at;
+	struct nr_view line;
+	uint64_t number;
+	int rc;
+
+	if ((rc = nr_snap_cursor_of(sn, &ids, NR_T_ID)) == NR_OK &&
+	    (rc = nr_snap_cursor_of(sn, &events, NR_T_EVENT)) == NR_OK)
+		rc = nr_find_id(ids, events, &sn->maps, &number, &at, &line,
+		    id);
+	if (rc != NR_OK)
+		return nr_store_rc(sn->st, rc);
+	if (number == UINT64_MAX)
+		hit->line = none;
+	else
+		fill(hit, number, &at, line);
+	return NR_OK;
+}
+
+int
+nr_snap_is_deleted(struct nr_snap *sn, int *deleted,
+    const struct nr_event *ev)
+{
+	MDB_cursor *ids, *addrs;
+	int rc, gone;
+
+	if ((rc = nr_snap_cursor_of(sn, &ids, NR_T_GONE_ID)) == NR_OK &&
+	    (rc = nr_snap_cursor_of(sn, &addrs, NR_T_GONE_ADDR)) == NR_OK)
+		rc = nr_find_gone(ids, addrs, sn->sha, &gone, ev);
+	if (rc != NR_OK)
+		return nr_store_rc(sn->st, rc);
+	*deleted = gone;
+	return NR_OK;
+}
+
+int
+nr_hit_expired(const struct nr_hit *hit, int64_t now)
+{
+	struct nr_event ev;
+
+	return (hit->flags & NR_HIT_EXPIRES) &&
+	    nr_event_view_head(&ev, hit->line.p, hit->line.len) &&
+	    nr_event_expiration(&ev) <= now;
+}
+
+int
+nr_snap_at(struct nr_snap *sn, struct nr_hit *hit, uint64_t number,
+    int64_t now)
+{
+	MDB_val k = { sizeof(number), &number }, v;
+	struct nr_place at;
+	struct nr_view line;
+	MDB_cursor *c;
+	uint64_t n;
+	int rc;
+
+	if ((rc = nr_snap_cursor_of(sn, &c, NR_T_EVENT)) != NR_OK)
+		return nr_store_rc(sn->st, rc);
+	rc = mdb_cursor_get(c, &k, &v, MDB_SET_RANGE);
+	while (rc == 0) {
+		if (k.mv_size != sizeof(n) || v.mv_size != sizeof(at))
+			return NR_ECORRUPT;
+		memcpy(&n, k.mv_data, sizeof(n));
+		memcpy(&at, v.mv_data, sizeof(at));
+		rc = nr_maps_line(&sn->maps, &line, &at);
+		if (rc != NR_OK)
+			break;
+		fill(hit, n, &at, line);
+		if (!nr_hit_expired(hit, now))
+			return NR_OK;
+		rc = mdb_cursor_get(c, &k, &v, MDB_NEXT);
+	}
+	if (rc == MDB_NOTFOUND) {
+		hit->line.p = NULL;
+		hit->line.len = 0;
+		rc = NR_OK;
+	}
+	return nr_store_rc(sn->st, rc);
+}
+
+/* The record of the first segment whose number is at least *segment. */
+static int
+segment_record(struct nr_snap *sn, uint32_t *segment, struct nr_segrec *rec)
+{
+	unsigned char key[4];
+	MDB_val k = { sizeof(key), key }, v;
+	MDB_cursor *c;
+	int rc;
+
+	if ((rc = nr_snap_cursor_of(sn, &c, NR_T_SEGMENT)) != NR_OK)
+		return rc;
+	nr_put_be(key, *segment, 4);
+	rc = mdb_cursor_get(c, &k, &v, MDB_SET_RANGE);
+	if (rc != 0)
+		return rc;
+	if (k.mv_size != 4 || v.mv_size != sizeof(*rec))
+		return NR_ECORRUPT;
+	*segment = (uint32_t)nr_get_be(k.mv_data, 4);
+	memcpy(rec, v.mv_data, sizeof(*rec));
+	return NR_OK;
+}
+
+int
+nr_snap_cursor_number(struct nr_snap *sn, uint64_t *number,
+    const struct nr_cursor *c)
+{
+	struct nr_segrec rec = { 0 };
+	uint32_t segment = c->segment;
+	int rc = NR_OK;
+
+	if (c->epoch == sn->st->state.epoch) {
+		*number = c->number;
+		return NR_OK;
+	}
+	/* A segment without events, perhaps: the next that has some. */
+	do
+		rc = segment_record(sn, &segment, &rec);
+	while (rc == NR_OK && rec.first == UINT64_MAX && segment++ < UINT32_MAX);
+	if (rc == MDB_NOTFOUND) {
+		*number = sn->next;
+		return NR_OK;
+	}
+	if (rc == NR_OK)
+		*number = rec.first;
+	return nr_store_rc(sn->st, rc);
+}
+
+int
+nr_snap_cursor(struct nr_snap *sn, struct nr_cursor *c, uint64_t number)
+{
+	MDB_val k = { sizeof(number), &number }, v;
+	struct nr_place at;
+	struct nr_end end = { 0, 0, 0 };
+	MDB_cursor *events;
+	size_t len;
+	int rc;
+
+	if ((rc = nr_snap_cursor_of(sn, &events, NR_T_EVENT)) != NR_OK)
+		return nr_store_rc(sn->st, rc);
+	rc = mdb_cursor_get(events, &k, &v, MDB_SET_RANGE);
+	if (rc == 0 && v.mv_size == sizeof(at)) {
+		memcpy(&at, v.mv_data, sizeof(at));
+		end.segment = at.segment;
+	} else if (rc == MDB_NOTFOUND)
+		rc = nr_meta_get(sn->txn, sn->st->dbi[NR_T_META], "end",
+		    &end, sizeof(end), &len);
+	if (rc != NR_OK)
+		return nr_store_rc(sn->st, rc);
+	c->epoch = sn->st->state.epoch;
+	c->number = number;
+	c->segment = end.segment == 0 ? 1 : end.segment;
+	return NR_OK;
+}
+
+int
+nr_snap_segments(struct nr_snap *sn, struct nr_segment_stat **out, size_t *n)
+{
+	struct nr_segment_stat *list = NULL, *p;
+	struct nr_segrec rec;
+	uint32_t segment = 0;
+	size_t count = 0;
+	int rc;
+
+	while ((rc = segment_record(sn, &segment, &rec)) == NR_OK) {
+		p = realloc(list, (count + 1) * sizeof(*p));
+		if (p == NULL) {
+			free(list);
+			return ENOMEM;
+		}
+		list = p;
+		p = &list[count++];
+		p->number = segment;
+		p->bytes = rec.bytes;
+		p->live_bytes = rec.live_bytes;
+		p->lines = rec.lines;
+		p->live_lines = rec.live_lines;
+		if (segment++ == UINT32_MAX)
+			break;
+	}
+	if (rc != MDB_NOTFOUND) {
+		free(list);
+		return nr_store_rc(sn->st, rc);
+	}
+	*out = list;
+	*n = count;
+	return NR_OK;
+}

@@ -1,0 +1,36 @@
+/*
+ * snap.h - the inside of a snapshot, for those in lib/store that read.
+ */
+#ifndef NR_STORE_SNAP_H
+#define NR_STORE_SNAP_H
+
+#include "store/internal.h"
+
+struct nr_snap {
+	struct nr_store		*st;
+	MDB_txn			*txn;		/* kept when released */
+	int			 held;
+	MDB_cursor		*cur[NR_T_COUNT];
+	struct nr_maps		 maps;
+	struct nr_sha256	*sha;
+	uint64_t		 next;
+	uint64_t		 seq;		/* counts the renewals */
+};
+
+int	nr_snap_cursor_of(struct nr_snap *sn, MDB_cursor **out,
+	    enum nr_table t);
+
+/* A live event by number; line is {NULL, 0} where there is none. */
+int	nr_snap_hit(struct nr_snap *sn, struct nr_hit *hit, uint64_t number);
+
+/*
+ * The live version at an event's address, if it has one; *number is
+ * UINT64_MAX where there is none.
+ */
+int	nr_snap_address(struct nr_snap *sn, uint64_t *number,
+	    struct nr_event *found, const struct nr_event *ev);
+
+/* Has its expiration passed? */
+int	nr_hit_expired(const struct nr_hit *hit, int64_t now);
+
+#endif

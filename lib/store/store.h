@@ -1,0 +1,271 @@
+/*
+ * store.h - the event store: a log of JSONL segments and its LMDB index.
+ *
+ * The log is the truth and the index is how it is found; nr-store(5) has
+ * the layout on disk.  Several processes may use one store at a time; one
+ * of them writes at any moment.
+ *
+ * Conventions for every function here
+ *   Return    0, or a code for nr_strerror(): > 0 is errno, < 0 is NR_E*.
+ *             Absence is not an error: lookups say "none" through an
+ *             output and still return 0.
+ *   Order     handle, outputs, inputs.  No pointer may be NULL unless
+ *             stated.
+ *   Outputs   Untouched on failure, except where stated.
+ *   Units     created_at is Unix seconds, sizes are bytes, timeouts are
+ *             milliseconds.  Ids and keys are 32 raw bytes, never hex.
+ *   Threads   A store may be shared; a snapshot or query belongs to one
+ *             thread at a time.  Open a store after the last fork that
+ *             does not exec, once per process, and close it there.
+ */
+#ifndef NR_STORE_STORE_H
+#define NR_STORE_STORE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "event/event.h"
+#include "util/buf.h"
+#include "util/view.h"
+
+struct nr_store;		/* an open log and index */
+struct nr_snap;			/* a read snapshot */
+
+/* Called now and then during long work; total is 0 where not known. */
+struct nr_progress {
+	void	(*step)(void *ctx, const char *what, uint64_t done,
+		    uint64_t total);
+	void	*ctx;
+};
+
+/* Flags of nr_store_options. */
+#define NR_STORE_CREATE		1u	/* make one where there is none */
+#define NR_STORE_FORCE		2u	/* on whatever file system */
+#define NR_STORE_REINDEX	4u	/* rebuild the index in any case */
+
+struct nr_store_options {
+	unsigned		 flags;
+	size_t			 segment_bytes;	/* 0: 256 MiB */
+	int			 timeout;	/* for locks, 0: 10 s */
+	const char		*program;	/* shown to those who wait */
+	const struct nr_progress *progress;	/* may be NULL */
+};
+
+/*
+ * Open the store in dir and bring its index up to the log's end; rebuild
+ * the index where it cannot be trusted (see nr-store(5)).
+ *
+ * Returns   0; NR_EVERSION; NR_ECORRUPT; NR_EBUSY (nr_store_holder() says
+ *           by whom); NR_EREMOTE; NR_EGONE: the index has been removed
+ *           while others use it; or errno: ENOENT without
+ *           NR_STORE_CREATE, ENOSPC, EROFS.
+ */
+int	nr_store_open(struct nr_store **out, const char *dir,
+	    const struct nr_store_options *o);
+
+/* Report long work to somebody else from now on; p may be NULL. */
+void	nr_store_set_progress(struct nr_store *st,
+	    const struct nr_progress *p);
+
+/* Sync what is not yet, mark the index clean if nobody else is here. */
+void	nr_store_close(struct nr_store *st);	/* NULL is allowed */
+
+/*
+ * Who held the lock that made a call return NR_EBUSY, such as
+ * "nr-import 123"; "" where it is not known.
+ */
+void	nr_store_holder(const char *dir, char *out, size_t size);
+
+/* ---- Writing -------------------------------------------------------- */
+
+/* What became of an event that was put. */
+enum nr_put {
+	NR_PUT_STORED,
+	NR_PUT_DUPLICATE,	/* it was there already */
+	NR_PUT_SUPERSEDED,	/* a newer version is there */
+	NR_PUT_DELETED,		/* its deletion is there */
+	NR_PUT_EXPIRED,
+	NR_PUT_EPHEMERAL,	/* never stored */
+	NR_PUT_NRESULTS
+};
+
+struct nr_item {
+	struct nr_view	 line;	/* in: normal, no LF */
+	struct nr_event	 ev;	/* in: a view of it */
+	enum nr_put	 result;
+	uint64_t	 number;	/* out, where stored */
+};
+
+#define NR_PUT_QUIET	1u	/* not for live subscribers */
+
+/*
+ * Store a batch in one transaction, each item by the rules of NIP-01, 09
+ * and 40 as of the Unix time now, in order.  When this returns 0 they are
+ * on the disk and visible to every process.
+ *
+ * Items are trusted: verify them before.
+ * Returns   0; or nothing is stored (for all that can be known) and the
+ *           code says why: NR_EBUSY, NR_EFULL, NR_EGONE, NR_ESYNC (this
+ *           process cannot write any more), NR_EINDEX, errno.
+ * Cost      one fdatasync; 10 to 60 microseconds an event.
+ */
+int	nr_store_put(struct nr_store *st, struct nr_item *items, size_t n,
+	    unsigned flags, int64_t now);
+
+/*
+ * Fill an empty store fast: the index is built by sorting, in bounded
+ * memory, when all is there.  Nobody else can open the store meanwhile.
+ *
+ * nr_bulk_begin    NR_EBUSY where the store is not empty or not alone
+ * nr_bulk_put	    as nr_store_put(); durable at nr_bulk_end() only
+ * nr_bulk_wanted   somebody is waiting to open the store
+ * nr_bulk_end	    finish; then nr_store_put() goes on as usual
+ */
+int	nr_bulk_begin(struct nr_store *st);
+int	nr_bulk_put(struct nr_store *st, struct nr_item *items, size_t n,
+	    unsigned flags, int64_t now);
+int	nr_bulk_wanted(struct nr_store *st);
+int	nr_bulk_end(struct nr_store *st);
+
+/*
+ * Delete events by their numbers, on the operator's word: they will not
+ * come back, nor after a rebuild.
+ * ndeleted  how many were there
+ */
+int	nr_store_delete(struct nr_store *st, size_t *ndeleted,
+	    const uint64_t *numbers, size_t n);
+
+/*
+ * Housekeeping: remove at most max expired events from the index, clear
+ * stale readers, mark the index clean after a quiet time.  For a
+ * long-running process to call every second or so.
+ * nswept    how many were removed; may be NULL
+ */
+int	nr_store_tend(struct nr_store *st, size_t *nswept, size_t max,
+	    int64_t now);
+
+/* ---- Reading -------------------------------------------------------- */
+
+/*
+ * A snapshot sees the store as of nr_snap_renew().  It must be released
+ * before anything that can block, and within a second; what it lent is
+ * then no longer valid.  New ones are released.
+ */
+int	nr_snap_new(struct nr_snap **out, struct nr_store *st);
+void	nr_snap_free(struct nr_snap *sn);	/* NULL is allowed */
+int	nr_snap_renew(struct nr_snap *sn);
+void	nr_snap_release(struct nr_snap *sn);
+
+/* The number that the next event will get. */
+uint64_t nr_snap_next_number(const struct nr_snap *sn);
+
+/* A stored event.  line is borrowed from the log until the release. */
+struct nr_hit {
+	uint64_t	 number;
+	struct nr_view	 line;
+	unsigned	 flags;		/* NR_HIT_* */
+};
+
+#define NR_HIT_EXPIRES	1u	/* has an expiration, perhaps passed */
+#define NR_HIT_QUIET	2u	/* was stored with NR_PUT_QUIET */
+
+/*
+ * Find one event by id, expired or not; line is {NULL, 0} where there is
+ * none.
+ */
+int	nr_snap_get(struct nr_snap *sn, struct nr_hit *hit,
+	    const unsigned char id[32]);
+
+/*
+ * Is an event deleted, as far as the store knows?  For answers before
+ * anything is verified.
+ */
+int	nr_snap_is_deleted(struct nr_snap *sn, int *deleted,
+	    const struct nr_event *ev);
+
+/*
+ * The first live event whose number is at least *number, expired ones
+ * left out as of now; line is {NULL, 0} at the end.
+ */
+int	nr_snap_at(struct nr_snap *sn, struct nr_hit *hit, uint64_t number,
+	    int64_t now);
+
+/* A place in the order of arrival. */
+struct nr_cursor {
+	uint64_t	epoch;		/* numbers are of this epoch */
+	uint64_t	number;		/* the next to be read */
+	uint32_t	segment;	/* where that one is */
+};
+
+/*
+ * Turn a cursor into a number: its own, or in another epoch that of its
+ * segment's first event, so that nothing is left out.
+ */
+int	nr_snap_cursor_number(struct nr_snap *sn, uint64_t *number,
+	    const struct nr_cursor *c);
+/* A cursor for the event with this number, or for the end. */
+int	nr_snap_cursor(struct nr_snap *sn, struct nr_cursor *c,
+	    uint64_t number);
+
+/*
+ * A descriptor that polls readable when another process has stored
+ * something; nr_store_bell_read() makes it quiet again.  A poll every
+ * second must back it up.
+ */
+int	nr_store_bell_fd(struct nr_store *st, int *fd);
+void	nr_store_bell_read(int fd);
+
+/* ---- Reports -------------------------------------------------------- */
+
+#define NR_STORE_NTABLES	13
+
+struct nr_store_stat {
+	uint64_t	epoch;
+	uint64_t	next_number;
+	uint64_t	events;		/* live ones, expired included */
+	uint64_t	log_bytes, dead_bytes, log_lines;
+	uint64_t	index_bytes;	/* of the file */
+	uint64_t	index_free;	/* of these, in free pages */
+	uint64_t	segments;
+	unsigned	readers;
+	struct {
+		const char	*name;
+		uint64_t	 entries, bytes;
+	} table[NR_STORE_NTABLES];
+};
+
+int	nr_snap_stat(struct nr_snap *sn, struct nr_store_stat *out);
+
+struct nr_segment_stat {
+	uint32_t	number;
+	uint64_t	bytes, live_bytes, lines, live_lines;
+};
+
+/* The segments in order; *out is the caller's to free(). */
+int	nr_snap_segments(struct nr_snap *sn, struct nr_segment_stat **out,
+	    size_t *n);
+
+/* Live events of one kind, expired included. */
+int	nr_snap_kinds(struct nr_snap *sn,
+	    int (*each)(void *ctx, unsigned kind, uint64_t events),
+	    void *ctx);
+
+/* How many different authors the live events have. */
+int	nr_snap_authors(struct nr_snap *sn, uint64_t *out);
+
+/*
+ * Check that log and index agree, and that what is live ought to be.
+ * full also checks every signature.  Each finding is reported as a line
+ * of text.
+ */
+struct nr_check {
+	int		 full;
+	void		(*report)(void *ctx, const char *text);
+	void		*ctx;
+	const struct nr_progress *progress;	/* may be NULL */
+	uint64_t	 lines, live, findings;	/* out */
+};
+
+int	nr_store_check(struct nr_store *st, struct nr_check *c);
+
+#endif

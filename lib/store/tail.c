@@ -1,0 +1,204 @@
+/*
+ * What the log has beyond its recorded end: lines of a writer that died
+ * between writing the log and committing the index.  Nobody was told that
+ * they are stored, but they may be, so they are kept where they are whole.
+ */
+#include "store/internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "util/err.h"
+
+/* What was accepted once by some limits is not refused now by others. */
+static const struct nr_event_limits log_limits = {
+	.bytes = NR_PLACE_LEN, .tags = UINT_MAX, .tag_items = UINT_MAX,
+	.tag_bytes = SIZE_MAX, .depth = 1
+};
+
+int
+nr_log_line_valid(struct nr_verifier *v, struct nr_item *item,
+    struct nr_view line)
+{
+	struct nr_event ev;
+	size_t pos;
+
+	/* Only a line that this store would have written itself will do. */
+	if (nr_event_read(&ev, line.p, line.len, &log_limits,
+	    &pos) != NR_VALID ||
+	    !(ev.flags & NR_EVENT_NORMAL) ||
+	    nr_verify_event(v, &ev, NR_TRUST_SIGNATURES) != NR_VALID)
+		return 0;
+	item->line = line;
+	return nr_event_view(&item->ev, line.p, line.len);
+}
+
+/* Read up to a chunk of the segment from offset on. */
+static int
+read_chunk(struct nr_store *st, struct nr_buf *b, uint32_t segment,
+    uint64_t offset, size_t size)
+{
+	char name[NR_LOG_NAME_MAX];
+	ssize_t n = 0;
+	int fd, rc;
+
+	if ((rc = nr_buf_reserve(b, size)) != NR_OK)
+		return rc;
+	nr_log_name(name, segment);
+	fd = openat(st->log.dirfd, name, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return errno;
+	while (b->len < size) {
+		n = pread(fd, b->p + b->len, size - b->len,
+		    (off_t)(offset + b->len));
+		if (n <= 0)
+			break;
+		b->len += (size_t)n;
+	}
+	rc = n < 0 ? errno : NR_OK;
+	close(fd);
+	return rc;
+}
+
+int
+nr_tail_set_aside(struct nr_store *st, uint32_t segment, uint64_t offset,
+    struct nr_view bytes)
+{
+	char name[NR_LOG_NAME_MAX + 32];
+	int fd, rc;
+
+	snprintf(name, sizeof(name), "%08" PRIu32 "-%" PRIu64 ".torn",
+	    segment, offset);
+	fd = openat(st->log.dirfd, name,
+	    O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	if (fd < 0)
+		return errno;
+	rc = nr_write_at(fd, bytes.p, bytes.len, 0);
+	if (rc == NR_OK && fsync(fd) != 0)
+		rc = errno;
+	if (close(fd) != 0 && rc == NR_OK)
+		rc = errno;
+	if (rc == NR_OK && fsync(st->log.dirfd) != 0)
+		rc = errno;
+	return rc != NR_OK ? rc :
+	    nr_log_truncate(&st->log, segment, offset);
+}
+
+/* Apply the complete lines in b, which start at w->end. */
+static int
+apply_lines(struct nr_writer *w, const struct nr_buf *b)
+{
+	struct nr_place at = { .segment = w->end.segment };
+	const char *p = b->p, *end = b->p + b->len, *lf;
+	struct nr_item item;
+	struct nr_view line;
+	int rc = NR_OK;
+
+	while (rc == NR_OK && p < end &&
+	    (lf = memchr(p, '\n', (size_t)(end - p))) != NULL) {
+		line.p = p;
+		line.len = (size_t)(lf - p);
+		at.offset = (uint32_t)w->end.offset;
+		at.len = (uint32_t)line.len;
+		if (nr_log_line_valid(w->st->verifier, &item, line))
+			rc = nr_rules_apply(w, &item, &at, 0, -1);
+		if (rc == NR_OK)
+			rc = nr_writer_count(w, at.segment,
+			    (int64_t)line.len + 1, 1);
+		w->end.offset += line.len + 1;
+		p = lf + 1;
+	}
+	return rc;
+}
+
+/*
+ * Index one chunk of the segment that w->end is in.  The lines become
+ * pending, so that they are written again where they are, and synced.
+ */
+static int
+take_chunk(struct nr_writer *w, uint64_t size)
+{
+	uint64_t left = size - w->end.offset;
+	size_t want = left < NR_TAIL_CHUNK ? (size_t)left : NR_TAIL_CHUNK;
+	struct nr_view torn;
+	char *last;
+	int rc;
+
+	for (;;) {
+		rc = read_chunk(w->st, &w->pending, w->end.segment,
+		    w->end.offset, want);
+		if (rc != NR_OK)
+			return rc;
+		last = memrchr(w->pending.p, '\n', w->pending.len);
+		if (last != NULL || want == left || want > NR_PLACE_LEN / 2)
+			break;
+		want = left / 2 < want ? (size_t)left : want * 2;
+	}
+	if (last == NULL) {
+		torn.p = w->pending.p;
+		torn.len = w->pending.len;
+		w->pending.len = 0;
+		return nr_tail_set_aside(w->st, w->end.segment, w->end.offset, torn);
+	}
+	w->pending.len = (size_t)(last + 1 - w->pending.p);
+	w->pending_at = w->end;
+	return apply_lines(w, &w->pending);
+}
+
+/*
+ * Bring the index one step nearer to the log's end.
+ * done  nothing was left to do
+ */
+static int
+step(struct nr_store *st, int *done)
+{
+	struct nr_writer w = { .st = st, .sorter = st->sorter,
+	    .maps.log = &st->log };
+	uint64_t size = 0;
+	int rc;
+
+	*done = 0;
+	if ((rc = nr_writer_open(st, &w)) != NR_OK)
+		return rc;
+	if (w.end.segment != 0) {
+		rc = nr_log_size(&st->log, w.end.segment, &size);
+		if (rc == ENOENT || (rc == NR_OK && (size > UINT32_MAX ||
+		    size < w.end.offset)))
+			rc = NR_ECORRUPT;
+	}
+	if (rc == NR_OK && size == w.end.offset) {
+		rc = nr_log_size(&st->log, w.end.segment + 1, &size);
+		if (rc == ENOENT) {
+			*done = 1;
+			nr_writer_free(&w);
+			return NR_OK;
+		}
+		w.end.segment++;
+		w.end.offset = 0;
+		w.pending_at = w.end;
+	}
+	if (rc == NR_OK && size > w.end.offset)
+		rc = take_chunk(&w, size);
+	if (rc == NR_OK)
+		return nr_write_step(&w);
+	nr_writer_free(&w);
+	nr_sorter_clear(st->sorter);
+	return rc;
+}
+
+int
+nr_tail_take(struct nr_store *st)
+{
+	int rc, done = 0;
+
+	do
+		rc = step(st, &done);
+	while (rc == NR_OK && !done);
+	return rc;
+}

@@ -1,0 +1,38 @@
+#!/bin/sh
+# The query engine against a naive one that shares no code with it:
+# random filters, single and combined, with limits and windows, the order
+# included; once in one go, once interrupted all the time, once backwards.
+. "${0%/*}/lib.sh"
+
+seed=${NR_SEED:-$(date +%s)}
+note "seed $seed"
+now=$(date +%s)
+{
+	nr-bench gen -q -n 56000 --authors 2000 --seed "$seed" \
+	    --since 1700000000 --until 1700040000
+	nr-bench gen -q -n 9000 --authors 60 --model churn --seed "$seed" \
+	    --since 1700000000 --until 1700040000
+} >events
+nr-import -q -nn -S s events >sum
+nr-export -S s >live
+ok 'at least 50,000 events' test "$(wc -l <live)" -ge 50000
+oracle="python3 $top/tests/tools/oracle.py"
+$oracle filters "$seed" 2000 live >filters
+rc 0 'the naive answers'			sh -c "$oracle answers $now live <filters"
+cp out want; cp err shares; cat shares
+# shellcheck disable=SC2046
+set -- $(tr -dc '0-9 \n' <shares)
+ok 'most filters have results' test "$2" -gt 1000
+ok 'many are cut by a limit' test "$3" -gt 400
+ok 'many have ties at the cut' test "$4" -gt 200
+rc 0 'our answers'				sh -c "query s $now <filters"
+same 'are the same'				want out
+rc 0 'our answers, interrupted'			sh -c "query s $now 61 <filters"
+same 'are the same'				want out
+grep -v limit filters >unlimited
+sh -c "query s $now <unlimited" | jq -c reverse >want
+rc 0 'our answers, backwards'			sh -c "query s $now 100000 reverse <unlimited"
+jq -c . out >got
+same 'are the reverse'				want got
+
+done_testing
