@@ -57,7 +57,9 @@ $B/libtool.a: $(tool_obj)
 	ar rcs $@ $^
 
 $(progs): $B/%: $B/cmd/%.o $B/libtool.a $B/libnr.a
-	$(CC) $(ldflags) $(LDFLAGS) -o $@ $^ $(libs)
+	$(CC) $(ldflags) $(LDFLAGS) -o $@ $^ $(libs) $(libs_$*)
+
+libs_nr-serve := -lwebsockets
 
 $B/unit/%: $B/tests/unit/%.o $B/libnr.a
 	@mkdir -p $(@D)
@@ -76,7 +78,13 @@ test-deps:
 check: test-deps
 	$(MAKE) check-built
 
-check-built: all $(units) $(testtools)
+# The tests' client, from the npm registry: what the lock file says.
+modules := tests/node/node_modules/.package-lock.json
+$(modules): tests/node/package-lock.json
+	cd tests/node && npm ci --no-audit --no-fund --loglevel=error
+	touch $@
+
+check-built: all $(units) $(testtools) $(modules)
 	NR_BUILD=$B prove --timer tests/ $(units)
 
 clean:

@@ -115,6 +115,16 @@ nr_warn(const char *fmt, ...)
 	va_end(ap);
 }
 
+void
+nr_say(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	say(fmt, ap, NULL);
+	va_end(ap);
+}
+
 int
 nr_exit_status(int rc)
 {

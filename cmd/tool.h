@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define NR_VERSION	"0.1.0"
+#include "util/version.h"
 
 /* Exit statuses, the same for every program: see nr(7). */
 enum nr_exit {
@@ -44,10 +44,12 @@ _Noreturn void	nr_usage(void);
 void	nr_common_option(int ch);
 
 /*
- * One line on stderr: "program: text".  nr_die() adds the meaning of rc
+ * One line on stderr: "program: text"; nr_say() says it even when quiet.
+ * nr_die() adds the meaning of rc
  * and ends with the status that goes with it.
  */
 void	nr_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void	nr_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 _Noreturn void	nr_die(int rc, const char *fmt, ...)
 	    __attribute__((format(printf, 2, 3)));
 _Noreturn void	nr_bad_usage(const char *fmt, ...)

@@ -85,7 +85,7 @@ nr_query_new(struct nr_query **out, const struct nr_filter *filters,
 		}
 		p->left = filters[i].has & NR_FILTER_LIMIT ?
 		    filters[i].limit : UINT64_MAX;
-		if (nr_filter_void(&filters[i]))
+		if (o->nothing || nr_filter_void(&filters[i]))
 			p->left = 0;
 	}
 	*out = q;
@@ -555,6 +555,8 @@ nr_query_next(struct nr_query *q, struct nr_snap *sn,
 	if (!q->started) {
 		q->started = 1;
 		q->before = nr_snap_next_number(sn);
+		if (q->o.before > 0 && q->o.before < q->before)
+			q->before = q->o.before;
 	}
 	return nr_store_rc(sn->st, step(q, sn, state, hit, budget));
 }

@@ -21,6 +21,8 @@ struct nr_query;
 struct nr_query_options {
 	int	 reverse;	/* oldest first */
 	int64_t	 now;		/* what has expired by then is left out */
+	uint64_t before;	/* only numbers below; 0: as of the start */
+	int	 nothing;	/* no stored event at all */
 	/*
 	 * May this event be shown?  Asked before limits are counted; NULL
 	 * shows everything.  ev has no signature and no content.

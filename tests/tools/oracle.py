@@ -251,7 +251,12 @@ def cmd_answers(now, path):
         was_cut = was_tied = False
         for f in map(with_sets, json.loads(line)):
             limit = f.get('limit', float('inf'))
-            hits = [e for e in index.candidates(f) if matches(e, f)]
+            hits = []           # one more than the limit, to know the cut
+            for e in index.candidates(f):
+                if len(hits) > limit:
+                    break
+                if matches(e, f):
+                    hits.append(e)
             if 0 < limit < len(hits):
                 was_cut = True
                 if hits[limit - 1]['created_at'] == hits[limit]['created_at']:

@@ -1,0 +1,195 @@
+/*
+ * Settings by name.
+ */
+#include "relay/config.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/err.h"
+#include "util/hex.h"
+
+#define OFFSET(member)	offsetof(struct nr_relay_config, member)
+
+static const struct number {
+	const char	*key;
+	size_t		 offset;
+	uint64_t	 value;		/* the default */
+	uint64_t	 least, most;
+} number[] = {
+	{ "max_connections", OFFSET(max_connections), 10000, 1, 1000000 },
+	{ "max_message", OFFSET(max_message), 256 << 10, 1 << 10, 16 << 20 },
+	{ "close_message", OFFSET(close_message), 4 << 20, 1 << 10,
+	    UINT64_C(1) << 30 },
+	{ "max_bad_messages", OFFSET(max_bad_messages), 50, 1, 1000000 },
+	{ "max_event", OFFSET(max_event), 128 << 10, 512, 16 << 20 },
+	{ "max_event_tags", OFFSET(max_event_tags), 5000, 0, 1000000 },
+	{ "max_subscriptions", OFFSET(max_subscriptions), 100, 1, 100000 },
+	{ "max_filters", OFFSET(max_filters), 20, 1, 1000 },
+	{ "max_filter_values", OFFSET(max_filter_values), 5000, 1, 100000 },
+	{ "max_limit", OFFSET(max_limit), 5000, 1, 1000000 },
+	{ "default_limit", OFFSET(default_limit), 500, 1, 1000000 },
+	{ "max_future", OFFSET(max_future), 900, 0, INT64_MAX / 2 },
+	{ "output_pause", OFFSET(output_pause), 1 << 20, 1 << 14, 1 << 30 },
+	{ "output_close", OFFSET(output_close), 32 << 20, 1 << 16,
+	    UINT64_C(4) << 30 },
+	{ "input_pause", OFFSET(input_pause), 64 << 20, 1 << 20,
+	    UINT64_C(4) << 30 },
+	{ "ping_seconds", OFFSET(ping_seconds), 55, 1, 86400 },
+	{ "drain_seconds", OFFSET(drain_seconds), 10, 0, 3600 },
+	{ "verify_threads", OFFSET(verify_threads), 0, 0, 256 },
+	{ "query_threads", OFFSET(query_threads), 0, 0, 256 },
+};
+
+static const struct text {
+	const char	*key;
+	size_t		 offset;
+} text[] = {
+	{ "name", OFFSET(name) },
+	{ "description", OFFSET(description) },
+	{ "contact", OFFSET(contact) },
+	{ "pubkey", OFFSET(pubkey) },
+	{ "icon", OFFSET(icon) },
+};
+
+#define COUNT(a)	(sizeof(a) / sizeof((a)[0]))
+
+static uint64_t *
+number_at(struct nr_relay_config *c, const struct number *n)
+{
+	return (uint64_t *)(void *)((char *)c + n->offset);
+}
+
+static char **
+text_at(struct nr_relay_config *c, const struct text *t)
+{
+	return (char **)(void *)((char *)c + t->offset);
+}
+
+int
+nr_relay_config_init(struct nr_relay_config *c)
+{
+	const char *why;
+	size_t i;
+	int rc;
+
+	memset(c, 0, sizeof(*c));
+	for (i = 0; i < COUNT(number); i++)
+		*number_at(c, &number[i]) = number[i].value;
+	rc = nr_relay_config_set(c, "name", "nr-serve", &why);
+	if (rc == NR_OK)
+		rc = nr_relay_config_set(c, "description",
+		    "A Nostr relay run by nr-serve.", &why);
+	if (rc != NR_OK)
+		nr_relay_config_free(c);
+	return rc;
+}
+
+void
+nr_relay_config_free(struct nr_relay_config *c)
+{
+	size_t i;
+
+	for (i = 0; i < COUNT(text); i++)
+		free(*text_at(c, &text[i]));
+	for (i = 0; i < c->nlisten; i++)
+		free(c->listen[i]);
+	memset(c, 0, sizeof(*c));
+}
+
+/* Digits, with K, M or G behind them. */
+static int
+parse(const char *value, uint64_t *out)
+{
+	static const char unit[] = "KMG";
+	const char *u;
+	char *end;
+	uint64_t v;
+	unsigned shift;
+
+	if (!isdigit((unsigned char)*value))
+		return 0;
+	errno = 0;
+	v = strtoumax(value, &end, 10);
+	if (errno != 0)
+		return 0;
+	if (*end != '\0' && (u = strchr(unit, *end)) != NULL) {
+		shift = 10 * (unsigned)(u - unit + 1);
+		if (v > UINT64_MAX >> shift)
+			return 0;
+		v <<= shift;
+		end++;
+	}
+	*out = v;
+	return *end == '\0';
+}
+
+static int
+set_text(struct nr_relay_config *c, const struct text *t, const char *value,
+    const char **why)
+{
+	unsigned char k[32];
+	char *copy = NULL;
+
+	if (t->offset == OFFSET(pubkey) && *value != '\0' &&
+	    (strlen(value) != 64 || !nr_hex_decode(k, value, 32))) {
+		*why = "not 64 lower-case hexadecimal digits";
+		return NR_OK;
+	}
+	if (*value != '\0' && (copy = strdup(value)) == NULL)
+		return ENOMEM;
+	free(*text_at(c, t));
+	*text_at(c, t) = copy;
+	return NR_OK;
+}
+
+static int
+add_listen(struct nr_relay_config *c, const char *value, const char **why)
+{
+	const char *colon = strrchr(value, ':');
+	uint64_t port;
+
+	if (colon == NULL || colon == value || !parse(colon + 1, &port) ||
+	    port > 65535) {
+		*why = "not ADDRESS:PORT";
+		return NR_OK;
+	}
+	if (c->nlisten == NR_LISTEN_MAX) {
+		*why = "too many addresses";
+		return NR_OK;
+	}
+	if ((c->listen[c->nlisten] = strdup(value)) == NULL)
+		return ENOMEM;
+	c->nlisten++;
+	return NR_OK;
+}
+
+int
+nr_relay_config_set(struct nr_relay_config *c, const char *key,
+    const char *value, const char **why)
+{
+	uint64_t v;
+	size_t i;
+
+	*why = NULL;
+	if (strcmp(key, "listen") == 0)
+		return add_listen(c, value, why);
+	for (i = 0; i < COUNT(text); i++)
+		if (strcmp(key, text[i].key) == 0)
+			return set_text(c, &text[i], value, why);
+	for (i = 0; i < COUNT(number); i++) {
+		if (strcmp(key, number[i].key) != 0)
+			continue;
+		if (!parse(value, &v) || v < number[i].least ||
+		    v > number[i].most)
+			*why = "not a number in its range";
+		else
+			*number_at(c, &number[i]) = v;
+		return NR_OK;
+	}
+	*why = "unknown key";
+	return NR_OK;
+}

@@ -1,0 +1,62 @@
+/*
+ * config.h - what an operator can set about a relay.  nr-serve(1) lists
+ * the keys.
+ */
+#ifndef NR_RELAY_CONFIG_H
+#define NR_RELAY_CONFIG_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define NR_LISTEN_MAX	16
+
+struct nr_relay_config {
+	/* For NIP-11; NULL is left out of the document. */
+	char		*name;
+	char		*description;
+	char		*contact;
+	char		*pubkey;
+	char		*icon;
+
+	char		*listen[NR_LISTEN_MAX];	/* ADDR:PORT */
+	unsigned	 nlisten;
+
+	/* Limits, inclusive; sizes in bytes. */
+	uint64_t	 max_connections;
+	uint64_t	 max_message;
+	uint64_t	 close_message;	/* a longer one ends the connection */
+	uint64_t	 max_bad_messages;
+	uint64_t	 max_event;
+	uint64_t	 max_event_tags;
+	uint64_t	 max_subscriptions;
+	uint64_t	 max_filters;
+	uint64_t	 max_filter_values;
+	uint64_t	 max_limit;
+	uint64_t	 default_limit;
+	uint64_t	 max_future;	/* seconds that created_at may be ahead */
+
+	/* Output waiting for one connection: queries pause, it is closed. */
+	uint64_t	 output_pause;
+	uint64_t	 output_close;
+	/* Events of all connections on their way into the store. */
+	uint64_t	 input_pause;
+
+	uint64_t	 ping_seconds;
+	uint64_t	 drain_seconds;
+	uint64_t	 verify_threads;	/* 0: one a core */
+	uint64_t	 query_threads;		/* 0: one a core */
+};
+
+/* Returns 0 or ENOMEM. */
+int	nr_relay_config_init(struct nr_relay_config *c);
+void	nr_relay_config_free(struct nr_relay_config *c);
+
+/*
+ * Set one key from text.
+ * why      NULL, or what is wrong with the key or value
+ * Returns  0 or ENOMEM.
+ */
+int	nr_relay_config_set(struct nr_relay_config *c, const char *key,
+	    const char *value, const char **why);
+
+#endif

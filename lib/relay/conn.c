@@ -1,0 +1,186 @@
+/*
+ * Connections' output.
+ */
+#include "relay/conn.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "relay/internal.h"
+#include "util/err.h"
+#include "wire/frame.h"
+
+#define CHUNK_MIN	((size_t)2 * 1024 - sizeof(struct nr_chunk))
+#define CHUNK_MAX	((size_t)64 * 1024 - sizeof(struct nr_chunk))
+
+struct nr_conn *
+nr_conn_new(struct nr_relay *r, struct lws *wsi)
+{
+	struct nr_conn *c;
+
+	if ((c = calloc(1, sizeof(*c))) == NULL)
+		return NULL;
+	c->relay = r;
+	c->wsi = wsi;
+	atomic_init(&c->refs, 1);
+	pthread_mutex_init(&c->lock, NULL);
+	return c;
+}
+
+void
+nr_conn_ref(struct nr_conn *c)
+{
+	atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
+}
+
+void
+nr_conn_unref(struct nr_conn *c)
+{
+	if (atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) > 1)
+		return;
+	nr_chunks_free(&c->out);
+	nr_buf_free(&c->rx);
+	nr_buf_free(&c->backlog);
+	pthread_mutex_destroy(&c->lock);
+	free(c);
+}
+
+void
+nr_chunks_free(struct nr_chunks *q)
+{
+	struct nr_chunk *c;
+
+	while ((c = q->head) != NULL) {
+		q->head = c->next;
+		free(c);
+	}
+	q->tail = NULL;
+	q->bytes = 0;
+}
+
+/* Room for n bytes in one piece. */
+static unsigned char *
+reserve(struct nr_chunks *q, size_t n)
+{
+	struct nr_chunk *c = q->tail;
+	size_t cap;
+
+	if (c != NULL && c->cap - c->len >= n)
+		return c->data + c->len;
+	/* Larger chunks for those that already have much to send. */
+	cap = q->bytes < CHUNK_MIN ? CHUNK_MIN : CHUNK_MAX;
+	if (cap < n)
+		cap = n;
+	if ((c = malloc(sizeof(*c) + cap)) == NULL)
+		return NULL;
+	c->next = NULL;
+	c->len = 0;
+	c->cap = cap;
+	if (q->tail != NULL)
+		q->tail->next = c;
+	else
+		q->head = c;
+	q->tail = c;
+	return c->data;
+}
+
+int
+nr_chunks_frame(struct nr_chunks *q, const struct nr_view *part,
+    size_t nparts)
+{
+	size_t len = 0, i, n;
+	unsigned char *p, *start;
+
+	for (i = 0; i < nparts; i++)
+		len += part[i].len;
+	if ((p = start = reserve(q, NR_FRAME_HEAD_MAX + len)) == NULL)
+		return ENOMEM;
+	p += nr_frame_head(p, NR_OP_TEXT, len, 0);
+	for (i = 0; i < nparts; i++) {
+		memcpy(p, part[i].p, part[i].len);
+		p += part[i].len;
+	}
+	n = (size_t)(p - start);
+	q->tail->len += n;
+	q->bytes += n;
+	return NR_OK;
+}
+
+/* Have the socket thread look at the connection; under its lock. */
+static void
+mark_dirty(struct nr_conn *c)
+{
+	if (c->dirty || c->closed)
+		return;
+	c->dirty = 1;
+	nr_conn_ref(c);
+	nr_relay_dirty(c->relay, c);
+}
+
+static void
+doom(struct nr_conn *c, const char *why)
+{
+	if (c->doomed)
+		return;
+	c->doomed = 1;
+	c->why = why;
+	mark_dirty(c);
+}
+
+void
+nr_conn_doom(struct nr_conn *c, const char *why)
+{
+	pthread_mutex_lock(&c->lock);
+	doom(c, why);
+	pthread_mutex_unlock(&c->lock);
+}
+
+static int
+too_much(const struct nr_conn *c)
+{
+	return c->out.bytes > c->relay->config->output_close;
+}
+
+void
+nr_conn_send(struct nr_conn *c, const char *payload, size_t len)
+{
+	struct nr_view part = { payload, len };
+
+	nr_conn_send_parts(c, &part, 1);
+}
+
+void
+nr_conn_send_parts(struct nr_conn *c, const struct nr_view *part,
+    size_t nparts)
+{
+	pthread_mutex_lock(&c->lock);
+	if (!c->closed && !c->doomed) {
+		if (nr_chunks_frame(&c->out, part, nparts) != NR_OK)
+			doom(c, "out of memory");
+		else if (too_much(c))
+			doom(c, "does not read what it asked for");
+		mark_dirty(c);
+	}
+	pthread_mutex_unlock(&c->lock);
+}
+
+void
+nr_conn_send_chunks(struct nr_conn *c, struct nr_chunks *q)
+{
+	pthread_mutex_lock(&c->lock);
+	if (q->head != NULL && !c->closed && !c->doomed) {
+		if (c->out.tail != NULL)
+			c->out.tail->next = q->head;
+		else
+			c->out.head = q->head;
+		c->out.tail = q->tail;
+		c->out.bytes += q->bytes;
+		memset(q, 0, sizeof(*q));
+		if (too_much(c))
+			doom(c, "does not read what it asked for");
+		mark_dirty(c);
+	}
+	pthread_mutex_unlock(&c->lock);
+	nr_chunks_free(q);
+}

@@ -1,0 +1,83 @@
+/*
+ * conn.h - a connection: what is to be sent to it, and what it subscribed
+ * to.  Internal to lib/relay.
+ *
+ * The socket belongs to the thread that has libwebsockets.  Other threads
+ * hold references and add to the output, under the connection's lock.
+ */
+#ifndef NR_RELAY_CONN_H
+#define NR_RELAY_CONN_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stddef.h>
+
+#include "util/buf.h"
+#include "util/view.h"
+
+struct lws;
+struct nr_relay;
+struct nr_sub;
+
+/* Frames to be sent. */
+struct nr_chunk {
+	struct nr_chunk	*next;
+	size_t		 len, cap;
+	unsigned char	 data[];
+};
+
+/* A queue of chunks, not shared. */
+struct nr_chunks {
+	struct nr_chunk	*head, *tail;
+	size_t		 bytes;
+};
+
+struct nr_conn {
+	struct nr_relay	*relay;
+	atomic_uint	 refs;
+
+	pthread_mutex_t	 lock;		/* of this part */
+	struct nr_chunks out;
+	int		 closed;	/* the socket is gone */
+	int		 doomed;	/* to be closed, see why */
+	const char	*why;
+	int		 dirty;		/* in the relay's list */
+	struct nr_conn	*next_dirty;
+	struct nr_sub	*paused;	/* queries that wait for output */
+
+	/* The socket thread's. */
+	struct lws	*wsi;
+	struct nr_conn	*prev, *next;
+	struct nr_buf	 rx;		/* a message that is not complete */
+	size_t		 rx_total;	/* its bytes, with those dropped */
+	struct nr_buf	 backlog;	/* messages that wait for room */
+	unsigned	 bad;		/* messages that made no sense */
+	struct nr_sub	*subs;
+	unsigned	 nsubs;
+};
+
+/* One reference, for the socket.  NULL where there is no memory. */
+struct nr_conn	*nr_conn_new(struct nr_relay *r, struct lws *wsi);
+void	nr_conn_ref(struct nr_conn *c);
+void	nr_conn_unref(struct nr_conn *c);
+
+/*
+ * Add a text frame with this payload; a connection that is closed, or
+ * that has too much waiting, takes nothing more.
+ */
+void	nr_conn_send(struct nr_conn *c, const char *payload, size_t len);
+void	nr_conn_send_parts(struct nr_conn *c, const struct nr_view *part,
+	    size_t nparts);
+
+/* Add finished frames; q is empty afterwards. */
+void	nr_conn_send_chunks(struct nr_conn *c, struct nr_chunks *q);
+
+/* Close it once what is waiting has been sent; why is a constant. */
+void	nr_conn_doom(struct nr_conn *c, const char *why);
+
+/* Add a text frame made of some parts to a private queue. */
+int	nr_chunks_frame(struct nr_chunks *q, const struct nr_view *part,
+	    size_t nparts);
+void	nr_chunks_free(struct nr_chunks *q);
+
+#endif

@@ -1,0 +1,526 @@
+/*
+ * Events on their way into the store.
+ *
+ * The socket thread copies them into a job, which it hands over at the end
+ * of each round; the pool checks and verifies them; the writer takes
+ * finished jobs in order, stores what is ready in one transaction, and
+ * answers.  So events of one connection are stored and answered in the
+ * order in which they came.
+ */
+#include "relay/internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "event/tags.h"
+#include "util/err.h"
+#include "util/hex.h"
+#include "util/times.h"
+#include "wire/message.h"
+
+#define JOB_EVENTS	64
+#define JOB_BYTES	((size_t)256 * 1024)
+#define JOBS		128
+#define BATCH_EVENTS	2000	/* in one transaction, about */
+#define TEND_MS		1000
+
+/* An event and what is to be answered. */
+struct entry {
+	struct nr_conn	*conn;
+	size_t		 at, len;	/* of its JSON in the job's text */
+	int		 store;		/* the item is good */
+	struct nr_item	 item;
+	size_t		 line_at;	/* of its line in the job's lines */
+	int		 accepted;
+	const char	*message;
+	char		 text[96];	/* for messages that are made up */
+	char		 id[64];
+	int		 has_id;
+};
+
+struct job {
+	struct nr_buf	 text;		/* JSON as it came */
+	struct nr_buf	 lines;		/* normal lines */
+	struct entry	 entry[JOB_EVENTS];
+	size_t		 n;
+};
+
+struct nr_ingest {
+	struct nr_relay		*relay;
+	struct nr_event_limits	 limits;
+	struct nr_pool		*pool;
+	struct nr_verifier	**verifier;
+	struct nr_snap		**snap;		/* one a worker */
+	struct nr_buf		*scratch;	/* likewise */
+	unsigned		 nworkers;
+	struct job		*filling;	/* the socket thread's */
+	atomic_size_t		 bytes;		/* on their way */
+	atomic_size_t		 events;
+	pthread_t		 writer;
+	int			 started;
+};
+
+/* ---- the socket thread's side --------------------------------------------- */
+
+int
+nr_ingest_push(struct nr_ingest *in, struct nr_conn *c, struct nr_view json)
+{
+	struct job *job = in->filling;
+	struct entry *e;
+
+	if (job != NULL && (job->n == JOB_EVENTS ||
+	    job->text.len + json.len > JOB_BYTES)) {
+		nr_ingest_flush(in);
+		job = NULL;
+	}
+	if (job == NULL) {
+		if (atomic_load(&in->bytes) >
+		    in->relay->config->input_pause ||
+		    (job = nr_pool_try_claim(in->pool)) == NULL)
+			return 0;
+		job->n = 0;
+		job->text.len = 0;
+		in->filling = job;
+	}
+	e = &job->entry[job->n];
+	e->at = job->text.len;
+	e->len = json.len;
+	if (nr_buf_add(&job->text, json.p, json.len) != NR_OK)
+		return 0;
+	nr_conn_ref(c);
+	e->conn = c;
+	job->n++;
+	atomic_fetch_add(&in->bytes, json.len);
+	atomic_fetch_add(&in->events, 1);
+	return 1;
+}
+
+void
+nr_ingest_flush(struct nr_ingest *in)
+{
+	if (in->filling == NULL)
+		return;
+	in->filling = NULL;
+	nr_pool_submit(in->pool);
+}
+
+int
+nr_ingest_idle(struct nr_ingest *in)
+{
+	return atomic_load(&in->events) == 0;
+}
+
+/* ---- checking, in the pool ---------------------------------------------------- */
+
+static void
+refuse(struct entry *e, const char *message)
+{
+	e->accepted = 0;
+	e->message = message;
+}
+
+/* A repost must not carry a protected event inside (NIP-70). */
+static int
+embeds_protected(struct nr_ingest *in, unsigned worker,
+    const struct nr_event *ev)
+{
+	struct nr_buf *b = &in->scratch[worker];
+	struct nr_event inner;
+	size_t len, pos;
+
+	if ((ev->kind != 6 && ev->kind != 16) || ev->content.len == 0)
+		return 0;
+	b->len = 0;
+	if (nr_buf_reserve(b, 2 * (ev->content.len + 64)) != NR_OK)
+		return 0;
+	len = nr_json_decode(b->p, ev->content.p, ev->content.len);
+	if (nr_event_read(&inner, b->p, len, &in->limits, &pos) != NR_VALID)
+		return 0;
+	nr_event_normalise(&inner, b->p + len);
+	return nr_event_protected(&inner);
+}
+
+/* What this relay's settings and NIP-70 say; NULL where nothing does. */
+static const char *
+policy(struct nr_ingest *in, unsigned worker, const struct nr_event *ev)
+{
+	uint64_t ahead = in->relay->config->max_future;
+	int64_t now = time(NULL);
+
+	if (ev->created_at > now && (uint64_t)(ev->created_at - now) > ahead)
+		return "invalid: created_at is too far ahead";
+	if (nr_event_protected(ev))
+		return "blocked: protected events are not accepted";
+	if (embeds_protected(in, worker, ev))
+		return "blocked: the repost embeds a protected event";
+	return NULL;
+}
+
+static void
+check_entry(struct nr_ingest *in, unsigned worker, struct job *job,
+    struct entry *e)
+{
+	const char *json = job->text.p + e->at, *id, *why;
+	char *line = job->lines.p + job->lines.len;
+	struct nr_item *item = &e->item;
+	enum nr_verdict v;
+	struct nr_hit hit;
+	size_t pos;
+
+	e->store = 0;
+	v = nr_event_read(&item->ev, json, e->len, &in->limits, &pos);
+	if (v != NR_VALID) {
+		id = nr_event_peek_id(json, e->len);
+		e->has_id = id != NULL;
+		if (id != NULL)
+			memcpy(e->id, id, 64);
+		snprintf(e->text, sizeof(e->text), "invalid: %s",
+		    nr_verdict_str(v));
+		refuse(e, e->text);
+		return;
+	}
+	e->has_id = 1;
+	nr_hex_encode(e->id, item->ev.id, 32);
+	item->line.p = line;
+	item->line.len = nr_event_normalise(&item->ev, line);
+	if ((why = policy(in, worker, &item->ev)) != NULL) {
+		refuse(e, why);
+		return;
+	}
+	/* What is there already needs no signature checked. */
+	if (nr_snap_get(in->snap[worker], &hit, item->ev.id) == NR_OK &&
+	    hit.line.p != NULL) {
+		e->accepted = 1;
+		e->message = "duplicate: already have this event";
+		return;
+	}
+	v = nr_verify_event(in->verifier[worker], &item->ev,
+	    NR_TRUST_NOTHING);
+	if (v != NR_VALID) {
+		snprintf(e->text, sizeof(e->text), "invalid: %s",
+		    nr_verdict_str(v));
+		refuse(e, e->text);
+		return;
+	}
+	job->lines.len += item->line.len;
+	e->store = 1;
+}
+
+static void
+check_job(void *ctx, unsigned worker, void *arg)
+{
+	struct nr_ingest *in = ctx;
+	struct job *job = arg;
+	size_t i;
+	int rc;
+
+	job->lines.len = 0;
+	rc = nr_buf_reserve(&job->lines, job->text.len +
+	    job->n * NR_EVENT_LINE_MAX(0));
+	if (rc == NR_OK)
+		rc = nr_snap_renew(in->snap[worker]);
+	for (i = 0; i < job->n; i++) {
+		if (rc == NR_OK) {
+			check_entry(in, worker, job, &job->entry[i]);
+			continue;
+		}
+		job->entry[i].store = 0;
+		job->entry[i].has_id = 0;
+		refuse(&job->entry[i], "error: out of memory");
+	}
+	nr_snap_release(in->snap[worker]);
+}
+
+/* ---- storing and answering ------------------------------------------------------ */
+
+/* The batch: jobs taken, and their good items in one array. */
+struct batch {
+	struct job	*job[JOBS];
+	size_t		 njobs;
+	struct nr_item	*item;
+	struct entry	**entry;
+	size_t		 n, cap;
+};
+
+static int
+add_job(struct batch *b, struct job *job)
+{
+	size_t need = b->n + job->n, i;
+	void *p;
+
+	b->job[b->njobs++] = job;
+	if (need > b->cap) {
+		if ((p = realloc(b->item, 2 * need * sizeof(*b->item))) == NULL)
+			return ENOMEM;
+		b->item = p;
+		p = realloc(b->entry, 2 * need * sizeof(*b->entry));
+		if (p == NULL)
+			return ENOMEM;
+		b->entry = p;
+		b->cap = 2 * need;
+	}
+	for (i = 0; i < job->n; i++) {
+		if (!job->entry[i].store ||
+		    nr_kind_ephemeral(job->entry[i].item.ev.kind))
+			continue;
+		b->item[b->n] = job->entry[i].item;
+		b->entry[b->n++] = &job->entry[i];
+	}
+	return NR_OK;
+}
+
+static void
+stored_answer(struct entry *e, enum nr_put result)
+{
+	static const struct {
+		int accepted;
+		const char *message;
+	} answer[NR_PUT_NRESULTS] = {
+		[NR_PUT_STORED] = { 1, "" },
+		[NR_PUT_DUPLICATE] = { 1,
+		    "duplicate: already have this event" },
+		[NR_PUT_SUPERSEDED] = { 0, "duplicate: have a newer version" },
+		[NR_PUT_DELETED] = { 0, "blocked: deleted" },
+		[NR_PUT_EXPIRED] = { 0, "invalid: expired" },
+		[NR_PUT_EPHEMERAL] = { 0, "mute: no one was listening" },
+	};
+
+	e->accepted = answer[result].accepted;
+	e->message = answer[result].message;
+}
+
+static const char *
+failure(int rc)
+{
+	switch (rc) {
+	case NR_EBUSY:
+		return "error: the store is busy, try again";
+	case NR_EFULL:
+	case ENOSPC:
+		return "error: no space left";
+	}
+	return "error: the event could not be stored";
+}
+
+static int
+is_fatal(int rc)
+{
+	return rc == NR_ESYNC || rc == NR_EGONE || rc == NR_EINDEX ||
+	    rc == NR_ECORRUPT;
+}
+
+static void
+store_batch(struct nr_ingest *in, struct batch *b)
+{
+	struct nr_relay *r = in->relay;
+	size_t i;
+	int rc = NR_OK;
+
+	if (b->n > 0)
+		rc = nr_store_put(r->st, b->item, b->n, 0, time(NULL));
+	for (i = 0; i < b->n; i++) {
+		if (rc == NR_OK)
+			stored_answer(b->entry[i], b->item[i].result);
+		else
+			refuse(b->entry[i], failure(rc));
+	}
+	if (rc != NR_OK && !is_fatal(rc))
+		nr_relay_log(r, NR_LOG_WARN, "store: %s", nr_strerror(rc));
+	if (is_fatal(rc))
+		nr_relay_fail(r, rc);
+}
+
+/* Ephemeral events are for those who listen now. */
+static void
+publish_ephemeral(struct nr_relay *r, struct entry *e)
+{
+	size_t n = nr_live_publish(r->live, &e->item.ev, e->item.line,
+	    UINT64_MAX);
+
+	stored_answer(e, n > 0 ? NR_PUT_STORED : NR_PUT_EPHEMERAL);
+}
+
+static void
+answer(struct nr_ingest *in, struct entry *e, struct nr_buf *b)
+{
+	int rc;
+
+	if (e->store && nr_kind_ephemeral(e->item.ev.kind))
+		publish_ephemeral(in->relay, e);
+	b->len = 0;
+	rc = e->has_id ? nr_write_ok(b, e->id, e->accepted, e->message) :
+	    nr_write_notice(b, e->message);
+	if (rc == NR_OK)
+		nr_conn_send(e->conn, b->p, b->len);
+	else
+		nr_conn_doom(e->conn, "out of memory");
+	nr_conn_unref(e->conn);
+}
+
+static void
+finish_batch(struct nr_ingest *in, struct batch *b, struct nr_buf *text)
+{
+	size_t i, j, events = 0, bytes = 0;
+	struct job *job;
+
+	for (i = 0; i < b->njobs; i++) {
+		job = b->job[i];
+		for (j = 0; j < job->n; j++)
+			answer(in, &job->entry[j], text);
+		events += job->n;
+		bytes += job->text.len;
+		/* One huge message must not be remembered for ever. */
+		if (job->text.cap > 2 * JOB_BYTES) {
+			nr_buf_free(&job->text);
+			nr_buf_free(&job->lines);
+		}
+	}
+	for (i = 0; i < b->njobs; i++)
+		nr_pool_release(in->pool);
+	atomic_fetch_sub(&in->events, events);
+	atomic_fetch_sub(&in->bytes, bytes);
+	b->njobs = b->n = 0;
+	/* Somebody may be waiting for room, or for the end. */
+	atomic_store(&in->relay->room, 1);
+	nr_relay_wake(in->relay);
+}
+
+static void
+tend(struct nr_relay *r, int64_t *last)
+{
+	int64_t now = nr_now_ms();
+	size_t swept;
+	int rc;
+
+	if (now - *last < TEND_MS)
+		return;
+	*last = now;
+	rc = nr_store_tend(r->st, &swept, 1000, time(NULL));
+	if (is_fatal(rc))
+		nr_relay_fail(r, rc);
+	else if (rc != NR_OK && rc != NR_EBUSY)
+		nr_relay_log(r, NR_LOG_WARN, "store: %s", nr_strerror(rc));
+}
+
+static void *
+writer_main(void *arg)
+{
+	struct nr_ingest *in = arg;
+	struct batch b = { .n = 0 };
+	struct nr_buf text = { 0 };
+	int64_t tended = nr_now_ms();
+	void *job;
+	int rc;
+
+	for (;;) {
+		/* Whatever is ready goes into the next transaction. */
+		rc = nr_pool_take(in->pool, &job,
+		    b.njobs == 0 ? TEND_MS : 0);
+		if (rc == NR_OK && add_job(&b, job) != NR_OK) {
+			nr_relay_fail(in->relay, ENOMEM);
+			break;
+		}
+		if (rc == NR_OK && b.n < BATCH_EVENTS && b.njobs < JOBS)
+			continue;
+		if (b.njobs > 0) {
+			store_batch(in, &b);
+			nr_feed_ring(in->relay->feed);
+			finish_batch(in, &b, &text);
+		}
+		if (rc == NR_EOF)
+			break;
+		tend(in->relay, &tended);
+	}
+	nr_buf_free(&text);
+	free(b.item);
+	free(b.entry);
+	return NULL;
+}
+
+/* ---- beginning and end ------------------------------------------------------------ */
+
+static void
+clear_job(void *arg)
+{
+	struct job *job = arg;
+
+	nr_buf_free(&job->text);
+	nr_buf_free(&job->lines);
+}
+
+void
+nr_ingest_free(struct nr_ingest *in)
+{
+	unsigned i;
+
+	if (in == NULL)
+		return;
+	if (in->pool != NULL) {
+		nr_ingest_flush(in);
+		nr_pool_close(in->pool);
+	}
+	if (in->started)
+		pthread_join(in->writer, NULL);
+	nr_pool_free(in->pool, clear_job);
+	for (i = 0; i < in->nworkers; i++) {
+		nr_verifier_free(in->verifier[i]);
+		nr_snap_free(in->snap[i]);
+		nr_buf_free(&in->scratch[i]);
+	}
+	free(in->verifier);
+	free(in->snap);
+	free(in->scratch);
+	free(in);
+}
+
+static int
+start(struct nr_ingest *in, unsigned n)
+{
+	unsigned i;
+	int rc;
+
+	in->verifier = calloc(n, sizeof(in->verifier[0]));
+	in->snap = calloc(n, sizeof(in->snap[0]));
+	in->scratch = calloc(n, sizeof(in->scratch[0]));
+	if (in->verifier == NULL || in->snap == NULL || in->scratch == NULL)
+		return ENOMEM;
+	in->nworkers = n;
+	for (i = 0; i < n; i++)
+		if ((rc = nr_verifier_new(&in->verifier[i])) != NR_OK ||
+		    (rc = nr_snap_new(&in->snap[i], in->relay->st)) != NR_OK)
+			return rc;
+	rc = nr_pool_new(&in->pool, n, JOBS, sizeof(struct job), check_job,
+	    NULL, in);
+	if (rc == NR_OK)
+		rc = pthread_create(&in->writer, NULL, writer_main, in);
+	in->started = rc == NR_OK;
+	return rc;
+}
+
+int
+nr_ingest_new(struct nr_ingest **out, struct nr_relay *r)
+{
+	const struct nr_relay_config *c = r->config;
+	unsigned n = (unsigned)c->verify_threads;
+	struct nr_ingest *in;
+	int rc;
+
+	if ((in = calloc(1, sizeof(*in))) == NULL)
+		return ENOMEM;
+	in->relay = r;
+	in->limits.bytes = c->max_event;
+	in->limits.tags = (unsigned)c->max_event_tags;
+	in->limits.tag_items = (unsigned)c->max_event;
+	in->limits.tag_bytes = c->max_event;
+	in->limits.depth = 16;
+	rc = start(in, n > 0 ? n : nr_pool_cores());
+	if (rc != NR_OK) {
+		nr_ingest_free(in);
+		return rc;
+	}
+	*out = in;
+	return NR_OK;
+}

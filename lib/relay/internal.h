@@ -1,0 +1,162 @@
+/*
+ * internal.h - what the files of lib/relay share.
+ */
+#ifndef NR_RELAY_INTERNAL_H
+#define NR_RELAY_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include <libwebsockets.h>
+
+#include "event/verify.h"
+#include "filter/filter.h"
+#include "relay/conn.h"
+#include "relay/relay.h"
+#include "store/query.h"
+#include "util/pool.h"
+
+struct nr_live;
+struct nr_ingest;
+struct nr_feed;
+struct nr_queries;
+
+struct nr_relay {
+	const struct nr_relay_config *config;
+	struct nr_store		*st;
+	nr_log_fn		*log;
+
+	struct lws_context	*lws;
+	struct lws_vhost	*vhost[NR_LISTEN_MAX];
+
+	atomic_int		 woken;		/* the socket thread was */
+	atomic_int		 stopping;
+	atomic_int		 room;		/* the ingest has some again */
+	atomic_int		 fatal;		/* no more can be stored: why */
+
+	pthread_mutex_t		 dirty_lock;
+	struct nr_conn		*dirty;		/* have something to send */
+
+	/* The socket thread's. */
+	struct nr_conn		*conns;
+	uint64_t		 nconns;
+	struct nr_buf		 reply;
+	lws_retry_bo_t		 retry;		/* when to ping */
+	lws_sorted_usec_list_t	 timer;		/* while draining */
+	int64_t			 drain_until;	/* ms, 0: not draining */
+	int			 closing;	/* connections, when drained */
+
+	struct nr_live		*live;
+	struct nr_ingest	*ingest;
+	struct nr_feed		*feed;
+	struct nr_queries	*queries;
+};
+
+/* Wake the socket thread. */
+void	nr_relay_wake(struct nr_relay *r);
+
+/* Have it look at a connection, whose reference is handed over. */
+void	nr_relay_dirty(struct nr_relay *r, struct nr_conn *c);
+
+/* Nothing can be stored any more: log it, and stop. */
+void	nr_relay_fail(struct nr_relay *r, int rc);
+
+void	nr_relay_log(struct nr_relay *r, enum nr_log_level level,
+	    const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+/* ---- live.c: subscriptions ------------------------------------------------- */
+
+struct nr_live_filter;
+
+struct nr_sub {
+	struct nr_conn		*conn;		/* a reference */
+	atomic_uint		 refs;
+	char			*id;		/* normal text */
+	size_t			 idlen;
+	struct nr_filter	*filters;
+	size_t			 nfilters;
+
+	/* Under the lock of the live subscriptions. */
+	struct nr_live_filter	*entry;		/* one a filter */
+	int			 querying;	/* EOSE has not been sent */
+	struct nr_chunks	 pending;	/* live events until then */
+	uint64_t		 seen;		/* the last event looked at */
+
+	atomic_int		 closed;	/* send nothing more for it */
+	struct nr_query		*query;		/* the query thread's */
+	struct nr_sub		*next_task;	/* in a queue of queries */
+	struct nr_sub		*next;		/* of the connection */
+};
+
+void	nr_sub_ref(struct nr_sub *s);
+void	nr_sub_unref(struct nr_sub *s);
+
+int	nr_live_new(struct nr_live **out);
+void	nr_live_free(struct nr_live *l);
+
+/*
+ * From now on live events are kept for the subscription.
+ * before   events with lower numbers are the stored query's to find
+ */
+int	nr_live_add(struct nr_live *l, struct nr_sub *s, uint64_t *before);
+void	nr_live_remove(struct nr_live *l, struct nr_sub *s);
+
+/* The stored query is done: send EOSE and what came meanwhile. */
+void	nr_live_eose(struct nr_live *l, struct nr_sub *s);
+
+/*
+ * Give an event to the subscriptions that it matches.
+ * number   of a stored event; UINT64_MAX for others
+ * Returns  how many there are.
+ */
+size_t	nr_live_publish(struct nr_live *l, const struct nr_event *ev,
+	    struct nr_view line, uint64_t number);
+
+/* All events below number have been published. */
+void	nr_live_advance(struct nr_live *l, uint64_t number);
+
+/* ---- ingest.c: events on their way into the store ---------------------------- */
+
+int	nr_ingest_new(struct nr_ingest **out, struct nr_relay *r);
+
+/* Wait until everything is stored and answered; end the threads. */
+void	nr_ingest_free(struct nr_ingest *in);
+
+/*
+ * Take a copy of an event's JSON.  Returns 0 where there is no room: try
+ * again when r->room is set.
+ */
+int	nr_ingest_push(struct nr_ingest *in, struct nr_conn *c,
+	    struct nr_view json);
+
+/* Hand over what was pushed; at the end of a round of the sockets. */
+void	nr_ingest_flush(struct nr_ingest *in);
+
+/* Nothing is on its way. */
+int	nr_ingest_idle(struct nr_ingest *in);
+
+/* ---- feed.c: what was stored, by whomever ---------------------------------------- */
+
+int	nr_feed_new(struct nr_feed **out, struct nr_relay *r);
+void	nr_feed_free(struct nr_feed *f);
+
+/* Something has been stored. */
+void	nr_feed_ring(struct nr_feed *f);
+
+/* ---- queries.c: stored events ------------------------------------------------------ */
+
+int	nr_queries_new(struct nr_queries **out, struct nr_relay *r);
+void	nr_queries_free(struct nr_queries *q);
+
+/* Answer a subscription's stored part; takes a reference. */
+void	nr_queries_add(struct nr_queries *q, struct nr_sub *s);
+
+/* Go on with queries that waited for a connection's output. */
+void	nr_queries_resume(struct nr_queries *q, struct nr_conn *c);
+
+/* ---- info.c ------------------------------------------------------------------------ */
+
+/* The document of NIP-11. */
+int	nr_info_write(struct nr_buf *b, const struct nr_relay_config *c);
+
+#endif

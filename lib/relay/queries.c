@@ -1,0 +1,232 @@
+/*
+ * Stored events: subscriptions wait in one queue, and some threads answer
+ * them a slice at a time, so that no query keeps the others waiting and
+ * no snapshot is held for long.  A query whose connection has enough to
+ * send waits there until that has gone.
+ */
+#include "relay/internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/err.h"
+#include "wire/message.h"
+
+#define SLICE		30000		/* units of nr_query_next() */
+#define SLICE_BYTES	((size_t)256 * 1024)
+
+struct nr_queries {
+	struct nr_relay	*relay;
+	pthread_mutex_t	 lock;
+	pthread_cond_t	 ready;
+	struct nr_sub	*head, *tail;
+	int		 ending;
+	unsigned	 nthreads;
+	pthread_t	 thread[];
+};
+
+static void
+push(struct nr_queries *q, struct nr_sub *s)
+{
+	pthread_mutex_lock(&q->lock);
+	s->next_task = NULL;
+	if (q->tail != NULL)
+		q->tail->next_task = s;
+	else
+		q->head = s;
+	q->tail = s;
+	pthread_cond_signal(&q->ready);
+	pthread_mutex_unlock(&q->lock);
+}
+
+/* The next subscription; NULL at the end. */
+static struct nr_sub *
+pop(struct nr_queries *q)
+{
+	struct nr_sub *s;
+
+	pthread_mutex_lock(&q->lock);
+	while (q->head == NULL && !q->ending)
+		pthread_cond_wait(&q->ready, &q->lock);
+	s = q->ending ? NULL : q->head;
+	if (s != NULL && (q->head = s->next_task) == NULL)
+		q->tail = NULL;
+	pthread_mutex_unlock(&q->lock);
+	return s;
+}
+
+void
+nr_queries_add(struct nr_queries *q, struct nr_sub *s)
+{
+	nr_sub_ref(s);
+	push(q, s);
+}
+
+void
+nr_queries_resume(struct nr_queries *q, struct nr_conn *c)
+{
+	struct nr_sub *s, *next;
+
+	pthread_mutex_lock(&c->lock);
+	s = c->paused;
+	c->paused = NULL;
+	pthread_mutex_unlock(&c->lock);
+	for (; s != NULL; s = next) {
+		next = s->next_task;
+		push(q, s);
+	}
+}
+
+/* Wait at the connection, if it has too much to send already. */
+static int
+pause_at(struct nr_conn *c, struct nr_sub *s)
+{
+	int full;
+
+	pthread_mutex_lock(&c->lock);
+	full = !c->closed && c->out.bytes > c->relay->config->output_pause;
+	if (full) {
+		s->next_task = c->paused;
+		c->paused = s;
+	}
+	pthread_mutex_unlock(&c->lock);
+	return full;
+}
+
+/* Gather frames until the slice is used up. */
+static int
+slice(struct nr_sub *s, struct nr_snap *sn, struct nr_chunks *out,
+    enum nr_query_state *state)
+{
+	struct nr_view part[] = {
+		{ "[\"EVENT\",\"", 10 }, { s->id, s->idlen }, { "\",", 2 },
+		{ NULL, 0 }, { "]", 1 }
+	};
+	int64_t budget = SLICE;
+	struct nr_hit hit;
+	int rc;
+
+	if ((rc = nr_snap_renew(sn)) != NR_OK)
+		return rc;
+	do {
+		rc = nr_query_next(s->query, sn, state, &hit, &budget);
+		if (rc != NR_OK || *state != NR_QUERY_HIT)
+			break;
+		part[3] = hit.line;
+		rc = nr_chunks_frame(out, part, 5);
+	} while (rc == NR_OK && out->bytes < SLICE_BYTES);
+	nr_snap_release(sn);
+	return rc;
+}
+
+static void
+fail(struct nr_relay *r, struct nr_sub *s, int rc)
+{
+	struct nr_view id = { s->id, s->idlen };
+	struct nr_buf b = { 0 };
+
+	nr_relay_log(r, NR_LOG_ERROR, "query: %s", nr_strerror(rc));
+	atomic_store(&s->closed, 1);
+	nr_live_remove(r->live, s);
+	if (nr_write_closed(&b, id, "error: the query failed") == NR_OK)
+		nr_conn_send(s->conn, b.p, b.len);
+	nr_buf_free(&b);
+}
+
+static void
+run(struct nr_queries *q, struct nr_sub *s, struct nr_snap *sn)
+{
+	struct nr_chunks out = { NULL, NULL, 0 };
+	enum nr_query_state state = NR_QUERY_END;
+	int rc;
+
+	if (atomic_load(&s->closed)) {
+		nr_sub_unref(s);
+		return;
+	}
+	rc = slice(s, sn, &out, &state);
+	nr_conn_send_chunks(s->conn, &out);
+	if (rc != NR_OK)
+		fail(q->relay, s, rc);
+	else if (state == NR_QUERY_END)
+		nr_live_eose(q->relay->live, s);
+	else {
+		if (!pause_at(s->conn, s))
+			push(q, s);
+		return;
+	}
+	nr_query_free(s->query);
+	s->query = NULL;
+	nr_sub_unref(s);
+}
+
+static void *
+thread_main(void *arg)
+{
+	struct nr_queries *q = arg;
+	struct nr_snap *sn;
+	struct nr_sub *s;
+	int rc;
+
+	if ((rc = nr_snap_new(&sn, q->relay->st)) != NR_OK) {
+		nr_relay_fail(q->relay, rc);
+		return NULL;
+	}
+	while ((s = pop(q)) != NULL)
+		run(q, s, sn);
+	nr_snap_free(sn);
+	return NULL;
+}
+
+int
+nr_queries_new(struct nr_queries **out, struct nr_relay *r)
+{
+	unsigned n = (unsigned)r->config->query_threads;
+	struct nr_queries *q;
+	int rc = NR_OK;
+
+	if (n == 0)
+		n = nr_pool_cores();
+	q = calloc(1, sizeof(*q) + n * sizeof(q->thread[0]));
+	if (q == NULL)
+		return ENOMEM;
+	q->relay = r;
+	pthread_mutex_init(&q->lock, NULL);
+	pthread_cond_init(&q->ready, NULL);
+	while (rc == NR_OK && q->nthreads < n) {
+		rc = pthread_create(&q->thread[q->nthreads], NULL,
+		    thread_main, q);
+		if (rc == NR_OK)
+			q->nthreads++;
+	}
+	if (rc != NR_OK) {
+		nr_queries_free(q);
+		return rc;
+	}
+	*out = q;
+	return NR_OK;
+}
+
+void
+nr_queries_free(struct nr_queries *q)
+{
+	struct nr_sub *s;
+	unsigned i;
+
+	if (q == NULL)
+		return;
+	pthread_mutex_lock(&q->lock);
+	q->ending = 1;
+	pthread_cond_broadcast(&q->ready);
+	pthread_mutex_unlock(&q->lock);
+	for (i = 0; i < q->nthreads; i++)
+		pthread_join(q->thread[i], NULL);
+	while ((s = q->head) != NULL) {
+		q->head = s->next_task;
+		nr_sub_unref(s);
+	}
+	pthread_cond_destroy(&q->ready);
+	pthread_mutex_destroy(&q->lock);
+	free(q);
+}

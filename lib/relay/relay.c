@@ -1,0 +1,680 @@
+/*
+ * The sockets: libwebsockets does HTTP, upgrades, control frames and
+ * closing; frames of text are written as they are, many at a time.
+ */
+#include "relay/relay.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <libwebsockets.h>
+
+#include "relay/internal.h"
+#include "relay/session.h"
+#include "util/err.h"
+#include "util/times.h"
+
+#define WRITE_ROUND	((size_t)256 * 1024)	/* for one connection */
+#define JSON_TYPE	"application/nostr+json"
+
+/* What libwebsockets keeps for us with each connection. */
+struct session {
+	struct nr_conn	*conn;		/* once it is a WebSocket */
+	int		 body;		/* HTTP: BODY_* */
+};
+
+enum { BODY_NONE, BODY_INFO, BODY_HELLO };
+
+static struct nr_relay *
+relay_of(struct lws *wsi)
+{
+	return lws_context_user(lws_get_context(wsi));
+}
+
+void
+nr_relay_log(struct nr_relay *r, enum nr_log_level level, const char *fmt,
+    ...)
+{
+	char text[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	r->log(level, text);
+}
+
+void
+nr_relay_wake(struct nr_relay *r)
+{
+	if (atomic_exchange(&r->woken, 1) == 0)
+		lws_cancel_service(r->lws);
+}
+
+void
+nr_relay_dirty(struct nr_relay *r, struct nr_conn *c)
+{
+	pthread_mutex_lock(&r->dirty_lock);
+	c->next_dirty = r->dirty;
+	r->dirty = c;
+	pthread_mutex_unlock(&r->dirty_lock);
+	nr_relay_wake(r);
+}
+
+void
+nr_relay_fail(struct nr_relay *r, int rc)
+{
+	int none = 0;
+
+	if (!atomic_compare_exchange_strong(&r->fatal, &none, rc))
+		return;
+	nr_relay_log(r, NR_LOG_ERROR, "nothing more can be stored: %s",
+	    nr_strerror(rc));
+	nr_relay_stop(r);
+}
+
+void
+nr_relay_stop(struct nr_relay *r)
+{
+	atomic_store(&r->stopping, 1);
+	nr_relay_wake(r);
+}
+
+/* ---- messages coming in -------------------------------------------------------- */
+
+/* Messages that wait for room, each with its length before it. */
+static int
+keep(struct nr_conn *c, const char *text, size_t len)
+{
+	int rc;
+
+	if (c->backlog.len == 0)
+		lws_rx_flow_control(c->wsi, 0);
+	rc = nr_buf_add(&c->backlog, &len, sizeof(len));
+	return rc != NR_OK ? rc : nr_buf_add(&c->backlog, text, len);
+}
+
+static int
+message(struct nr_conn *c, const char *text, size_t len)
+{
+	if (c->relay->drain_until != 0)
+		return 0;
+	if (c->backlog.len == 0 && nr_session_message(c, text, len))
+		return 0;
+	return keep(c, text, len) == NR_OK ? 0 : -1;
+}
+
+/* There is room again: go on with what waited. */
+static void
+retry(struct nr_conn *c)
+{
+	struct nr_buf *b = &c->backlog;
+	size_t at = 0, len;
+
+	while (at < b->len) {
+		memcpy(&len, b->p + at, sizeof(len));
+		if (!nr_session_message(c, b->p + at + sizeof(len), len))
+			break;
+		at += sizeof(len) + len;
+	}
+	b->len -= at;
+	memmove(b->p, b->p + at, b->len);
+	if (b->len == 0) {
+		nr_buf_free(b);
+		lws_rx_flow_control(c->wsi, 1);
+	}
+}
+
+static void
+retry_all(struct nr_relay *r)
+{
+	struct nr_conn *c;
+
+	if (!atomic_exchange(&r->room, 0))
+		return;
+	for (c = r->conns; c != NULL; c = c->next)
+		if (c->backlog.len > 0)
+			retry(c);
+}
+
+/* A message that is too long is dropped as it comes. */
+static int
+too_long(struct nr_conn *c, int final)
+{
+	nr_buf_free(&c->rx);
+	if (c->rx_total > c->relay->config->close_message) {
+		lws_close_reason(c->wsi, LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE,
+		    NULL, 0);
+		return -1;
+	}
+	if (final) {
+		c->rx_total = 0;
+		nr_session_bad(c, "invalid: message too long");
+	}
+	return 0;
+}
+
+static int
+receive(struct nr_conn *c, const char *in, size_t len)
+{
+	int final = lws_is_final_fragment(c->wsi), rc;
+
+	if (lws_is_first_fragment(c->wsi))
+		c->rx_total = c->rx.len = 0;
+	c->rx_total += len;
+	if (c->rx_total > c->relay->config->max_message)
+		return too_long(c, final);
+	if (final && c->rx.len == 0) {
+		c->rx_total = 0;
+		return message(c, in, len);
+	}
+	if (nr_buf_add(&c->rx, in, len) != NR_OK)
+		return -1;
+	if (!final)
+		return 0;
+	rc = message(c, c->rx.p, c->rx.len);
+	nr_buf_free(&c->rx);
+	c->rx_total = 0;
+	return rc;
+}
+
+/* ---- frames going out -------------------------------------------------------------- */
+
+static struct nr_chunk *
+take_chunk(struct nr_conn *c)
+{
+	struct nr_chunk *chunk;
+
+	pthread_mutex_lock(&c->lock);
+	if ((chunk = c->out.head) != NULL) {
+		c->out.head = chunk->next;
+		if (c->out.head == NULL)
+			c->out.tail = NULL;
+		c->out.bytes -= chunk->len;
+	}
+	pthread_mutex_unlock(&c->lock);
+	return chunk;
+}
+
+static int
+write_chunks(struct nr_conn *c)
+{
+	struct nr_chunk *chunk;
+	size_t sent = 0, len;
+
+	while (sent < WRITE_ROUND && !lws_send_pipe_choked(c->wsi) &&
+	    (chunk = take_chunk(c)) != NULL) {
+		len = chunk->len;
+		if (lws_write(c->wsi, chunk->data, len, LWS_WRITE_RAW) < 0) {
+			free(chunk);
+			return -1;
+		}
+		free(chunk);
+		sent += len;
+	}
+	return 0;
+}
+
+static int
+close_now(struct nr_conn *c, const char *why)
+{
+	char text[124];
+	size_t n = (size_t)snprintf(text, sizeof(text), "%s", why);
+
+	lws_close_reason(c->wsi, c->relay->drain_until != 0 ?
+	    LWS_CLOSE_STATUS_GOINGAWAY : LWS_CLOSE_STATUS_POLICY_VIOLATION,
+	    (unsigned char *)text, n);
+	return -1;
+}
+
+static int
+writable(struct nr_conn *c)
+{
+	const struct nr_relay_config *config = c->relay->config;
+	const char *why = NULL;
+	int more, paused;
+
+	pthread_mutex_lock(&c->lock);
+	if (c->doomed && c->out.bytes > config->output_close)
+		why = c->why;
+	pthread_mutex_unlock(&c->lock);
+	if (why != NULL)
+		return close_now(c, why);
+	if (write_chunks(c) != 0)
+		return -1;
+	pthread_mutex_lock(&c->lock);
+	more = c->out.head != NULL;
+	paused = c->paused != NULL &&
+	    c->out.bytes < config->output_pause / 2;
+	if (!more && c->doomed)
+		why = c->why;
+	pthread_mutex_unlock(&c->lock);
+	if (why != NULL)
+		return close_now(c, why);
+	if (more)
+		lws_callback_on_writable(c->wsi);
+	if (paused)
+		nr_queries_resume(c->relay->queries, c);
+	return 0;
+}
+
+/* Somebody woke us: see who has something to send. */
+static void
+serve_dirty(struct nr_relay *r)
+{
+	struct nr_conn *c, *next;
+	int closed;
+
+	pthread_mutex_lock(&r->dirty_lock);
+	c = r->dirty;
+	r->dirty = NULL;
+	pthread_mutex_unlock(&r->dirty_lock);
+	for (; c != NULL; c = next) {
+		next = c->next_dirty;
+		pthread_mutex_lock(&c->lock);
+		c->dirty = 0;
+		closed = c->closed;
+		pthread_mutex_unlock(&c->lock);
+		if (!closed)
+			lws_callback_on_writable(c->wsi);
+		nr_conn_unref(c);
+	}
+}
+
+/* ---- connections --------------------------------------------------------------------- */
+
+static int
+established(struct nr_relay *r, struct session *s, struct lws *wsi)
+{
+	struct nr_conn *c;
+
+	if ((c = nr_conn_new(r, wsi)) == NULL)
+		return -1;
+	s->conn = c;
+	c->next = r->conns;
+	if (c->next != NULL)
+		c->next->prev = c;
+	r->conns = c;
+	r->nconns++;
+	return 0;
+}
+
+static void
+gone(struct nr_relay *r, struct session *s)
+{
+	struct nr_conn *c = s->conn;
+
+	if (c == NULL)
+		return;
+	s->conn = NULL;
+	if (c->prev != NULL)
+		c->prev->next = c->next;
+	else
+		r->conns = c->next;
+	if (c->next != NULL)
+		c->next->prev = c->prev;
+	r->nconns--;
+	pthread_mutex_lock(&c->lock);
+	c->closed = 1;
+	nr_chunks_free(&c->out);
+	pthread_mutex_unlock(&c->lock);
+	nr_session_end(c);
+	/* Its queries see that they are closed, and end. */
+	nr_queries_resume(r->queries, c);
+	nr_conn_unref(c);
+}
+
+/* ---- HTTP ----------------------------------------------------------------------------- */
+
+static const char hello[] =
+    "This is a Nostr relay: connect to it with a Nostr client.\n";
+
+/* Is the request for the one endpoint that there is? */
+static int
+at_root(struct lws *wsi)
+{
+	static const enum lws_token_indexes method[] = {
+		WSI_TOKEN_GET_URI, WSI_TOKEN_HEAD_URI, WSI_TOKEN_OPTIONS_URI,
+	};
+	char path[8];
+	size_t i;
+
+	for (i = 0; i < sizeof(method) / sizeof(method[0]); i++)
+		if (lws_hdr_total_length(wsi, method[i]) > 0)
+			return lws_hdr_copy(wsi, path, sizeof(path),
+			    method[i]) == 1 && path[0] == '/';
+	return 0;
+}
+
+static int
+wants_info(struct lws *wsi)
+{
+	char accept[1024];
+
+	return lws_hdr_copy(wsi, accept, sizeof(accept),
+	    WSI_TOKEN_HTTP_ACCEPT) > 0 &&
+	    strcasestr(accept, JSON_TYPE) != NULL;
+}
+
+static int
+add_header(struct lws *wsi, const char *name, const char *value,
+    unsigned char **p, unsigned char *end)
+{
+	return lws_add_http_header_by_name(wsi, (const unsigned char *)name,
+	    (const unsigned char *)value, (int)strlen(value), p, end);
+}
+
+static int
+add_cors(struct lws *wsi, unsigned char **p, unsigned char *end)
+{
+	return add_header(wsi, "access-control-allow-origin:", "*", p, end) ||
+	    add_header(wsi, "access-control-allow-headers:", "*", p, end) ||
+	    add_header(wsi, "access-control-allow-methods:",
+	    "GET, HEAD, OPTIONS", p, end);
+}
+
+static int
+http_request(struct nr_relay *r, struct session *s, struct lws *wsi)
+{
+	unsigned char buf[LWS_PRE + 1024], *start = buf + LWS_PRE;
+	unsigned char *p = start, *end = buf + sizeof(buf) - 1;
+	unsigned status = 200;
+	size_t len = 0;
+
+	r->reply.len = 0;
+	s->body = BODY_NONE;
+	if (!at_root(wsi))
+		status = 404;
+	else if (lws_hdr_total_length(wsi, WSI_TOKEN_OPTIONS_URI) > 0)
+		status = 204;
+	else
+		s->body = wants_info(wsi) ? BODY_INFO : BODY_HELLO;
+	if (s->body == BODY_INFO &&
+	    nr_info_write(&r->reply, r->config) != NR_OK)
+		return -1;
+	len = s->body == BODY_INFO ? r->reply.len :
+	    s->body == BODY_HELLO ? strlen(hello) : 0;
+	if (lws_add_http_common_headers(wsi, status, s->body == BODY_INFO ?
+	    JSON_TYPE : "text/plain; charset=utf-8", len, &p, end) ||
+	    add_cors(wsi, &p, end) ||
+	    lws_finalize_write_http_header(wsi, start, &p, end))
+		return -1;
+	if (lws_hdr_total_length(wsi, WSI_TOKEN_HEAD_URI) > 0)
+		s->body = BODY_NONE;
+	if (s->body == BODY_NONE)
+		return lws_http_transaction_completed(wsi) ? -1 : 0;
+	lws_callback_on_writable(wsi);
+	return 0;
+}
+
+static int
+http_body(struct nr_relay *r, struct session *s, struct lws *wsi)
+{
+	struct nr_buf b = { 0 };
+	int rc = -1;
+
+	if (s->body == BODY_NONE)
+		return 0;
+	/* Room in front, which the writer of HTTP wants. */
+	if (nr_buf_reserve(&b, LWS_PRE) != NR_OK)
+		return -1;
+	b.len = LWS_PRE;
+	if ((s->body == BODY_INFO ? nr_info_write(&b, r->config) :
+	    nr_buf_adds(&b, hello)) == NR_OK)
+		rc = lws_write(wsi, (unsigned char *)b.p + LWS_PRE,
+		    b.len - LWS_PRE, LWS_WRITE_HTTP_FINAL);
+	nr_buf_free(&b);
+	s->body = BODY_NONE;
+	if (rc < 0)
+		return -1;
+	return lws_http_transaction_completed(wsi) ? -1 : 0;
+}
+
+/* ---- libwebsockets ------------------------------------------------------------------------ */
+
+static int
+callback(struct lws *wsi, enum lws_callback_reasons reason, void *user,
+    void *in, size_t len)
+{
+	struct session *s = user;
+	struct nr_relay *r;
+
+	switch (reason) {
+	case LWS_CALLBACK_FILTER_NETWORK_CONNECTION:
+		r = relay_of(wsi);
+		return r->drain_until != 0 ||
+		    r->nconns >= r->config->max_connections;
+	case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
+		if (at_root(wsi))
+			return 0;
+		lws_return_http_status(wsi, 404, NULL);
+		return -1;
+	case LWS_CALLBACK_ESTABLISHED:
+		return established(relay_of(wsi), s, wsi);
+	case LWS_CALLBACK_RECEIVE:
+		return receive(s->conn, in, len);
+	case LWS_CALLBACK_SERVER_WRITEABLE:
+		return writable(s->conn);
+	case LWS_CALLBACK_CLOSED:
+		gone(relay_of(wsi), s);
+		return 0;
+	case LWS_CALLBACK_HTTP:
+		return http_request(relay_of(wsi), s, wsi);
+	case LWS_CALLBACK_HTTP_WRITEABLE:
+		return http_body(relay_of(wsi), s, wsi);
+	case LWS_CALLBACK_EVENT_WAIT_CANCELLED:
+		r = relay_of(wsi);
+		atomic_store(&r->woken, 0);
+		serve_dirty(r);
+		retry_all(r);
+		return 0;
+	default:
+		return lws_callback_http_dummy(wsi, reason, user, in, len);
+	}
+}
+
+static const struct lws_protocols protocols[] = {
+	{ .name = "nostr", .callback = callback,
+	  .per_session_data_size = sizeof(struct session),
+	  .rx_buffer_size = 4096 },
+	{ .name = NULL }
+};
+
+/* Split "ADDRESS:PORT"; brackets around an IPv6 address go. */
+static int
+split(const char *listen, char *address, size_t size, int *port)
+{
+	const char *colon = strrchr(listen, ':');
+	size_t n = (size_t)(colon - listen);
+
+	if (n >= 2 && listen[0] == '[' && listen[n - 1] == ']') {
+		listen++;
+		n -= 2;
+	}
+	if (n >= size)
+		return EINVAL;
+	memcpy(address, listen, n);
+	address[n] = '\0';
+	*port = atoi(colon + 1);
+	return NR_OK;
+}
+
+static int
+listen_on(struct nr_relay *r, unsigned i)
+{
+	struct lws_context_creation_info info;
+	char address[128];
+	int rc, port;
+
+	rc = split(r->config->listen[i], address, sizeof(address), &port);
+	if (rc != NR_OK)
+		return rc;
+	memset(&info, 0, sizeof(info));
+	info.port = port;
+	info.iface = address;
+	info.protocols = protocols;
+	info.options = LWS_SERVER_OPTION_FAIL_UPON_UNABLE_TO_BIND;
+	if (strchr(address, ':') == NULL)
+		info.options |= LWS_SERVER_OPTION_DISABLE_IPV6;
+	if (strcmp(address, "0.0.0.0") == 0 || strcmp(address, "::") == 0)
+		info.iface = NULL;
+	info.timeout_secs = 20;
+	info.keepalive_timeout = 5;
+	errno = 0;
+	r->vhost[i] = lws_create_vhost(r->lws, &info);
+	if (r->vhost[i] == NULL)
+		return errno != 0 ? errno : EADDRINUSE;
+	return NR_OK;
+}
+
+static int
+start_sockets(struct nr_relay *r, lws_retry_bo_t *retry_policy)
+{
+	struct lws_context_creation_info info;
+	unsigned i;
+	int rc;
+
+	memset(&info, 0, sizeof(info));
+	info.options = LWS_SERVER_OPTION_EXPLICIT_VHOSTS;
+	info.user = r;
+	info.pt_serv_buf_size = 32 * 1024;
+	info.max_http_header_pool2 = 256;
+	info.gid = (gid_t)-1;
+	info.uid = (uid_t)-1;
+	/* Dead peers are found by asking. */
+	retry_policy->secs_since_valid_ping =
+	    (uint16_t)r->config->ping_seconds;
+	retry_policy->secs_since_valid_hangup =
+	    (uint16_t)(r->config->ping_seconds + 30);
+	info.retry_and_idle_policy = retry_policy;
+	if ((r->lws = lws_create_context(&info)) == NULL)
+		return ENOMEM;
+	for (i = 0; i < r->config->nlisten; i++)
+		if ((rc = listen_on(r, i)) != NR_OK) {
+			nr_relay_log(r, NR_LOG_ERROR, "%s: %s",
+			    r->config->listen[i], nr_strerror(rc));
+			return rc;
+		}
+	return NR_OK;
+}
+
+/* ---- beginning and end ------------------------------------------------------------------------ */
+
+int
+nr_relay_new(struct nr_relay **out, const struct nr_relay_config *config,
+    struct nr_store *st, nr_log_fn *log)
+{
+	struct nr_relay *r;
+	int rc;
+
+	if ((r = calloc(1, sizeof(*r))) == NULL)
+		return ENOMEM;
+	r->config = config;
+	r->st = st;
+	r->log = log;
+	pthread_mutex_init(&r->dirty_lock, NULL);
+	if ((rc = start_sockets(r, &r->retry)) == NR_OK &&
+	    (rc = nr_live_new(&r->live)) == NR_OK &&
+	    (rc = nr_feed_new(&r->feed, r)) == NR_OK &&
+	    (rc = nr_queries_new(&r->queries, r)) == NR_OK)
+		rc = nr_ingest_new(&r->ingest, r);
+	if (rc != NR_OK) {
+		nr_relay_free(r);
+		return rc;
+	}
+	*out = r;
+	return NR_OK;
+}
+
+int
+nr_relay_port(const struct nr_relay *r, unsigned n)
+{
+	return lws_get_vhost_listen_port(r->vhost[n]);
+}
+
+/* Nothing to send, for anybody? */
+static int
+all_sent(struct nr_relay *r)
+{
+	struct nr_conn *c;
+	int busy = 0;
+
+	for (c = r->conns; c != NULL && !busy; c = c->next) {
+		pthread_mutex_lock(&c->lock);
+		busy = c->out.head != NULL;
+		pthread_mutex_unlock(&c->lock);
+	}
+	return !busy;
+}
+
+static void
+drain_tick(lws_sorted_usec_list_t *sul)
+{
+	struct nr_relay *r = lws_container_of(sul, struct nr_relay, timer);
+
+	lws_sul_schedule(r->lws, 0, &r->timer, drain_tick,
+	    50 * LWS_US_PER_MS);
+}
+
+/*
+ * One step of ending: no more input; then what is in hand is stored,
+ * answered and sent; then connections are closed.  Returns 1 at the end.
+ */
+static int
+drain(struct nr_relay *r)
+{
+	struct nr_conn *c;
+	int late;
+
+	if (r->drain_until == 0) {
+		r->drain_until = nr_now_ms() +
+		    (int64_t)r->config->drain_seconds * 1000 + 1;
+		drain_tick(&r->timer);
+	}
+	late = nr_now_ms() >= r->drain_until;
+	if (!late && (!nr_ingest_idle(r->ingest) || !all_sent(r)))
+		return 0;
+	if (!r->closing) {
+		r->closing = 1;
+		for (c = r->conns; c != NULL; c = c->next)
+			nr_conn_doom(c, "the relay is shutting down");
+		/* A second for them to answer. */
+		if (r->drain_until > nr_now_ms() + 1000 || late)
+			r->drain_until = nr_now_ms() + 1000;
+		return 0;
+	}
+	return late || r->nconns == 0;
+}
+
+int
+nr_relay_run(struct nr_relay *r)
+{
+	for (;;) {
+		if (lws_service(r->lws, 0) < 0)
+			return NR_EINDEX;
+		nr_ingest_flush(r->ingest);
+		if (atomic_load(&r->stopping) && drain(r))
+			return atomic_load(&r->fatal);
+	}
+}
+
+void
+nr_relay_free(struct nr_relay *r)
+{
+	if (r == NULL)
+		return;
+	/* In this order: each is used by those that end before it. */
+	nr_ingest_free(r->ingest);
+	nr_feed_free(r->feed);
+	if (r->lws != NULL)
+		lws_context_destroy(r->lws);
+	nr_queries_free(r->queries);
+	serve_dirty(r);
+	nr_live_free(r->live);
+	nr_buf_free(&r->reply);
+	pthread_mutex_destroy(&r->dirty_lock);
+	free(r);
+}

@@ -1,0 +1,56 @@
+/*
+ * relay.h - the relay: one process, few threads.
+ *
+ *	sockets (one thread, libwebsockets) -> verify (one a core)
+ *	    -> writer -> OK
+ *	                -> feed -> live subscriptions
+ *	         -> queries (one a core) -> frames
+ *
+ * Between them are queues with bounds.  The thread that calls
+ * nr_relay_run() has the sockets; nothing else touches libwebsockets but
+ * to wake it.
+ */
+#ifndef NR_RELAY_RELAY_H
+#define NR_RELAY_RELAY_H
+
+#include "relay/config.h"
+#include "store/store.h"
+
+struct nr_relay;
+
+enum nr_log_level {
+	NR_LOG_ERROR,
+	NR_LOG_WARN,
+	NR_LOG_INFO
+};
+
+/* Called from any thread, with one line of text. */
+typedef void	nr_log_fn(enum nr_log_level level, const char *text);
+
+/*
+ * Bind the addresses and start the threads.  config and store stay the
+ * caller's and must outlive the relay.
+ * Returns  0, ENOMEM, EADDRINUSE (or another reason that an address could
+ *	    not be listened on), or what the store says.
+ */
+int	nr_relay_new(struct nr_relay **out,
+	    const struct nr_relay_config *config, struct nr_store *st,
+	    nr_log_fn *log);
+
+/* The port of the n-th address, for those that were given as 0. */
+int	nr_relay_port(const struct nr_relay *r, unsigned n);
+
+/*
+ * Serve until nr_relay_stop(), then drain: what was received is stored
+ * and answered, what is queued is sent, within the configured time.
+ * Returns  0; or the reason why no more could be stored (NR_ESYNC,
+ *	    NR_EGONE, NR_EINDEX, ...), after which the process must end.
+ */
+int	nr_relay_run(struct nr_relay *r);
+
+/* May be called from any thread, not from a signal handler. */
+void	nr_relay_stop(struct nr_relay *r);
+
+void	nr_relay_free(struct nr_relay *r);
+
+#endif

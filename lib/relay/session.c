@@ -1,0 +1,255 @@
+/*
+ * NIP-01's messages of one connection.
+ */
+#include "relay/session.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "relay/internal.h"
+#include "util/err.h"
+#include "wire/message.h"
+
+static void
+closed(struct nr_conn *c, struct nr_view subid, const char *why)
+{
+	struct nr_buf *b = &c->relay->reply;
+
+	b->len = 0;
+	if (nr_write_closed(b, subid, why) == NR_OK)
+		nr_conn_send(c, b->p, b->len);
+	else
+		nr_conn_doom(c, "out of memory");
+}
+
+void
+nr_session_bad(struct nr_conn *c, const char *why)
+{
+	struct nr_buf *b = &c->relay->reply;
+
+	b->len = 0;
+	if (nr_write_notice(b, why) == NR_OK)
+		nr_conn_send(c, b->p, b->len);
+	if (++c->bad > c->relay->config->max_bad_messages)
+		nr_conn_doom(c, "too many messages that make no sense");
+}
+
+/* ---- subscriptions ----------------------------------------------------------- */
+
+/* Take the subscription with this id off the connection's list. */
+static struct nr_sub *
+detach(struct nr_conn *c, struct nr_view id)
+{
+	struct nr_sub **p, *s;
+
+	for (p = &c->subs; (s = *p) != NULL; p = &s->next)
+		if (s->idlen == id.len && memcmp(s->id, id.p, id.len) == 0) {
+			*p = s->next;
+			c->nsubs--;
+			return s;
+		}
+	return NULL;
+}
+
+static void
+end_sub(struct nr_conn *c, struct nr_sub *s)
+{
+	atomic_store(&s->closed, 1);
+	nr_live_remove(c->relay->live, s);
+	nr_sub_unref(s);
+}
+
+/* Forget those that were closed from our side. */
+static void
+sweep_closed(struct nr_conn *c)
+{
+	struct nr_sub **p = &c->subs, *s;
+
+	while ((s = *p) != NULL) {
+		if (!atomic_load(&s->closed)) {
+			p = &s->next;
+			continue;
+		}
+		*p = s->next;
+		c->nsubs--;
+		nr_sub_unref(s);
+	}
+}
+
+void
+nr_session_end(struct nr_conn *c)
+{
+	struct nr_sub *s;
+
+	while ((s = c->subs) != NULL) {
+		c->subs = s->next;
+		c->nsubs--;
+		end_sub(c, s);
+	}
+}
+
+static struct nr_sub *
+new_sub(struct nr_conn *c, struct nr_view id)
+{
+	struct nr_sub *s;
+
+	if ((s = calloc(1, sizeof(*s))) == NULL)
+		return NULL;
+	if ((s->id = malloc(id.len)) == NULL) {
+		free(s);
+		return NULL;
+	}
+	memcpy(s->id, id.p, id.len);
+	s->idlen = id.len;
+	s->conn = c;
+	nr_conn_ref(c);
+	atomic_init(&s->refs, 1);
+	atomic_init(&s->closed, 0);
+	return s;
+}
+
+/* A filter's limit as this relay grants it. */
+static void
+clamp_limit(const struct nr_relay_config *c, struct nr_filter *f)
+{
+	if (!(f->has & NR_FILTER_LIMIT))
+		f->limit = c->default_limit;
+	if (f->limit > c->max_limit)
+		f->limit = c->max_limit;
+	f->has |= NR_FILTER_LIMIT;
+}
+
+/*
+ * Read the filters of a REQ into the subscription.
+ * why  NULL, or why it is refused
+ */
+static int
+read_filters(struct nr_conn *c, struct nr_sub *s, struct nr_view rest,
+    const char **why)
+{
+	const struct nr_relay_config *config = c->relay->config;
+	const struct nr_filter_limits limits = {
+		(size_t)config->max_filter_values
+	};
+	struct nr_filter *f;
+	struct nr_json j;
+	int more, rc;
+
+	*why = NULL;
+	while ((more = nr_client_next_filter(&rest)) > 0) {
+		if (s->nfilters == config->max_filters) {
+			*why = "invalid: too many filters";
+			return NR_OK;
+		}
+		f = realloc(s->filters, (s->nfilters + 1) * sizeof(*f));
+		if (f == NULL)
+			return ENOMEM;
+		s->filters = f;
+		j.p = rest.p;
+		j.end = rest.p + rest.len;
+		rc = nr_filter_read(&f[s->nfilters], &j, &limits, why);
+		if (rc != NR_OK || *why != NULL)
+			return rc;
+		clamp_limit(config, &f[s->nfilters++]);
+		rest.p = j.p;
+		rest.len = (size_t)(j.end - j.p);
+	}
+	if (more < 0)
+		*why = "invalid: message is not a JSON array";
+	else if (s->nfilters == 0)
+		*why = "invalid: REQ without a filter";
+	return NR_OK;
+}
+
+/* Start answering. */
+static int
+start_sub(struct nr_conn *c, struct nr_sub *s)
+{
+	struct nr_query_options o = { .now = time(NULL) };
+	uint64_t before;
+	int rc;
+
+	if ((rc = nr_live_add(c->relay->live, s, &before)) != NR_OK)
+		return rc;
+	/* Number 0 is the first: nothing is below it. */
+	o.before = before;
+	o.nothing = before == 0;
+	rc = nr_query_new(&s->query, s->filters, s->nfilters, &o);
+	if (rc != NR_OK) {
+		nr_live_remove(c->relay->live, s);
+		return rc;
+	}
+	s->next = c->subs;
+	c->subs = s;
+	c->nsubs++;
+	nr_queries_add(c->relay->queries, s);
+	return NR_OK;
+}
+
+static void
+req(struct nr_conn *c, const struct nr_client_message *m)
+{
+	struct nr_view id = { m->subid, m->subid_len };
+	const char *why = NULL;
+	struct nr_sub *s, *old;
+	int rc = NR_OK;
+
+	/* A REQ on an id that is in use replaces what it stood for. */
+	if ((old = detach(c, id)) != NULL)
+		end_sub(c, old);
+	sweep_closed(c);
+	if (c->nsubs >= c->relay->config->max_subscriptions) {
+		closed(c, id, "rate-limited: too many subscriptions");
+		return;
+	}
+	if ((s = new_sub(c, id)) == NULL)
+		rc = ENOMEM;
+	if (rc == NR_OK)
+		rc = read_filters(c, s, m->rest, &why);
+	if (rc == NR_OK && why == NULL)
+		rc = start_sub(c, s);
+	if (rc == NR_OK && why == NULL)
+		return;
+	closed(c, id, why != NULL ? why : "error: out of memory");
+	if (s != NULL)
+		nr_sub_unref(s);
+}
+
+/* ---- messages ------------------------------------------------------------------ */
+
+int
+nr_session_message(struct nr_conn *c, const char *text, size_t len)
+{
+	struct nr_client_message m;
+	struct nr_view id;
+	struct nr_sub *s;
+	const char *why;
+	int has_sub;
+
+	nr_client_read(&m, text, len, &why, &has_sub);
+	id.p = m.subid;
+	id.len = m.subid_len;
+	if (why != NULL) {
+		if (has_sub && m.verb == NR_CLIENT_REQ)
+			closed(c, id, why);
+		else
+			nr_session_bad(c, why);
+		return 1;
+	}
+	switch (m.verb) {
+	case NR_CLIENT_EVENT:
+		return nr_ingest_push(c->relay->ingest, c, m.event);
+	case NR_CLIENT_REQ:
+		req(c, &m);
+		break;
+	case NR_CLIENT_CLOSE:
+		if ((s = detach(c, id)) != NULL)
+			end_sub(c, s);
+		break;
+	case NR_CLIENT_OTHER:
+		break;
+	}
+	return 1;
+}

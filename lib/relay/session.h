@@ -1,0 +1,25 @@
+/*
+ * session.h - what a client says, and what is done about it.  Internal to
+ * lib/relay; called by the socket thread only.
+ */
+#ifndef NR_RELAY_SESSION_H
+#define NR_RELAY_SESSION_H
+
+#include <stddef.h>
+
+struct nr_conn;
+
+/*
+ * Handle one complete message.
+ * Returns  1, or 0 where it must wait until r->room is set: call again
+ *	    with the same message then.
+ */
+int	nr_session_message(struct nr_conn *c, const char *text, size_t len);
+
+/* Count a message that made no sense, and say why; why is NIP-01's text. */
+void	nr_session_bad(struct nr_conn *c, const char *why);
+
+/* The socket is gone: end its subscriptions. */
+void	nr_session_end(struct nr_conn *c);
+
+#endif
