@@ -6,5 +6,6 @@
 #define NR_CMD_BENCH_H
 
 int	nr_bench_gen(int argc, char *argv[]);
+int	nr_bench_load(int argc, char *argv[]);
 
 #endif

@@ -9,13 +9,17 @@
 
 static const char usage[] =
     "usage: nr-bench gen [-n count] [--seed n] [--model network|churn]\n"
-    "           [--authors n] [--since time] [--until time] [-j threads]\n";
+    "           [--authors n] [--since time] [--until time] [-j threads]\n"
+    "       nr-bench load publish|query|fanout -f file [-c connections]\n"
+    "           [-n count] [-w in-flight] [--filters n] [--seconds n]\n"
+    "           [--seed n] url\n";
 
 static const struct {
 	const char *name;
 	int (*run)(int, char *[]);
 } verb[] = {
 	{ "gen", nr_bench_gen },
+	{ "load", nr_bench_load },
 };
 
 int

@@ -3,7 +3,8 @@
  * to.  Internal to lib/relay.
  *
  * The socket belongs to the thread that has libwebsockets.  Other threads
- * hold references and add to the output, under the connection's lock.
+ * hold references and add to the output, under the connection's lock; then
+ * they wake that thread with nr_relay_wake().
  */
 #ifndef NR_RELAY_CONN_H
 #define NR_RELAY_CONN_H

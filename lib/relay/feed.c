@@ -13,7 +13,8 @@
 
 #include "util/err.h"
 
-#define AT_ONCE	500	/* events in one snapshot */
+#define AT_ONCE		500	/* events in one snapshot */
+#define DELIVERIES	2000	/* before they are sent */
 
 struct nr_feed {
 	struct nr_relay	*relay;
@@ -33,6 +34,7 @@ publish_some(struct nr_feed *f, int *more)
 	int64_t now = time(NULL);
 	struct nr_event ev;
 	struct nr_hit hit;
+	size_t deliveries = 0;
 	unsigned n;
 	int rc;
 
@@ -47,8 +49,15 @@ publish_some(struct nr_feed *f, int *more)
 		if (hit.flags & NR_HIT_QUIET)
 			continue;
 		if (nr_event_view_head(&ev, hit.line.p, hit.line.len))
-			nr_live_publish(live, &ev, hit.line, hit.number);
+			deliveries += nr_live_publish(live, &ev, hit.line,
+			    hit.number);
+		if (deliveries >= DELIVERIES) {
+			nr_relay_wake(f->relay);
+			deliveries = 0;
+		}
 	}
+	if (deliveries > 0)
+		nr_relay_wake(f->relay);
 	if (rc == NR_OK) {
 		if (hit.line.p == NULL)
 			f->next = nr_snap_next_number(f->sn);

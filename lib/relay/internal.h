@@ -52,11 +52,14 @@ struct nr_relay {
 	struct nr_queries	*queries;
 };
 
-/* Wake the socket thread. */
-void	nr_relay_wake(struct nr_relay *r);
-
-/* Have it look at a connection, whose reference is handed over. */
+/*
+ * Have the socket thread look at a connection, whose reference is handed
+ * over, when it is woken next.  Waking it is left to those who send: at
+ * the end of a batch, so that what goes to one connection goes in one
+ * piece.
+ */
 void	nr_relay_dirty(struct nr_relay *r, struct nr_conn *c);
+void	nr_relay_wake(struct nr_relay *r);
 
 /* Nothing can be stored any more: log it, and stop. */
 void	nr_relay_fail(struct nr_relay *r, int rc);

@@ -151,7 +151,8 @@ run(struct nr_queries *q, struct nr_sub *s, struct nr_snap *sn)
 		fail(q->relay, s, rc);
 	else if (state == NR_QUERY_END)
 		nr_live_eose(q->relay->live, s);
-	else {
+	nr_relay_wake(q->relay);
+	if (rc == NR_OK && state != NR_QUERY_END) {
 		if (!pause_at(s->conn, s))
 			push(q, s);
 		return;

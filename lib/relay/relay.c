@@ -61,7 +61,6 @@ nr_relay_dirty(struct nr_relay *r, struct nr_conn *c)
 	c->next_dirty = r->dirty;
 	r->dirty = c;
 	pthread_mutex_unlock(&r->dirty_lock);
-	nr_relay_wake(r);
 }
 
 void
@@ -641,6 +640,7 @@ drain(struct nr_relay *r)
 		r->closing = 1;
 		for (c = r->conns; c != NULL; c = c->next)
 			nr_conn_doom(c, "the relay is shutting down");
+		nr_relay_wake(r);
 		/* A second for them to answer. */
 		if (r->drain_until > nr_now_ms() + 1000 || late)
 			r->drain_until = nr_now_ms() + 1000;

@@ -22,6 +22,7 @@ closed(struct nr_conn *c, struct nr_view subid, const char *why)
 		nr_conn_send(c, b->p, b->len);
 	else
 		nr_conn_doom(c, "out of memory");
+	nr_relay_wake(c->relay);
 }
 
 void
@@ -34,6 +35,7 @@ nr_session_bad(struct nr_conn *c, const char *why)
 		nr_conn_send(c, b->p, b->len);
 	if (++c->bad > c->relay->config->max_bad_messages)
 		nr_conn_doom(c, "too many messages that make no sense");
+	nr_relay_wake(c->relay);
 }
 
 /* ---- subscriptions ----------------------------------------------------------- */

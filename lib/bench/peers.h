@@ -1,0 +1,64 @@
+/*
+ * peers.h - many WebSocket connections in one thread, for load tests:
+ * nothing is masked or copied that need not be, so that the relay is what
+ * is measured.  Plain ws:// only.
+ */
+#ifndef NR_BENCH_PEERS_H
+#define NR_BENCH_PEERS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "util/buf.h"
+#include "util/view.h"
+
+struct nr_peers;
+
+struct nr_peer {
+	struct nr_peers	*all;
+	int		 fd;
+	int		 open;		/* the handshake is done */
+	int		 failed;	/* closed, by whomever */
+	unsigned	 index;
+	void		*user;
+	struct nr_buf	 in, out;
+	size_t		 sent;		/* of out */
+	int		 polling_out;
+};
+
+/* What happens; payload is valid during the call. */
+struct nr_peer_calls {
+	void	(*opened)(struct nr_peer *p);
+	void	(*text)(struct nr_peer *p, const char *payload, size_t len);
+	void	(*closed)(struct nr_peer *p);
+};
+
+struct nr_peers {
+	int			 epoll;
+	struct nr_peer		*peer;
+	unsigned		 n, nopen, nfailed;
+	struct nr_peer_calls	 calls;
+	void			*user;
+	uint64_t		 bytes_in, bytes_out;
+	char			*host, *port, *path;
+};
+
+/*
+ * Connect n times to url.
+ * Returns  0, NR_EINVAL for a URL that is not ws://, ENOMEM or errno.
+ */
+int	nr_peers_open(struct nr_peers **out, const char *url, unsigned n,
+	    const struct nr_peer_calls *calls, void *user);
+void	nr_peers_free(struct nr_peers *ps);
+
+/* Wait for something to happen, at most timeout milliseconds. */
+int	nr_peers_wait(struct nr_peers *ps, int timeout);
+
+/* Queue a text frame made of some parts.  Returns 0 or ENOMEM. */
+int	nr_peer_send(struct nr_peer *p, const struct nr_view *part,
+	    size_t nparts);
+
+/* Write what is queued; called for all by nr_peers_wait(). */
+void	nr_peer_flush(struct nr_peer *p);
+
+#endif
