@@ -259,6 +259,16 @@ count_results(struct run *run, const struct nr_item *item, size_t n)
 		run->result[item[i].result]++;
 }
 
+/* What is stored is safe: trouble here is only worth a word. */
+static void
+settle(struct run *run, int ms)
+{
+	int rc = nr_store_settle(run->st, ms);
+
+	if (rc != NR_OK && rc != NR_EBUSY)
+		nr_warn("%s: %s", run->dir, nr_strerror(rc));
+}
+
 /* Write as many as should go into one transaction, and learn from it. */
 static void
 put_some(struct run *run, struct nr_item *item, size_t n)
@@ -270,6 +280,7 @@ put_some(struct run *run, struct nr_item *item, size_t n)
 	if (rc != NR_OK)
 		nr_store_die(rc, run->dir);
 	took = nr_now_ms() - start;
+	settle(run, 0);
 	if (took > WRITE_MS && run->target > 200)
 		run->target -= run->target / 4;
 	else if (took < WRITE_MS / 2 && n >= run->target &&
@@ -498,6 +509,7 @@ import(struct run *run, unsigned threads, int progress)
 	    progress);
 	need(pthread_create(&reader, NULL, read_all, run));
 	store_all(run, &ours, &meter);
+	settle(run, -1);
 	nr_meter_end(&meter);
 	status = summary(run, (double)(nr_now_ms() - begun) / 1000);
 	nr_rejects_close(run->rejects);

@@ -143,8 +143,9 @@ stat_text(struct stat_run *r, const struct nr_store_stat *s,
 		    date(to, range[1]));
 	addf(r, "log          %12" PRIu64 " bytes, %" PRIu64 " dead, %"
 	    PRIu64 " lines\n", s->log_bytes, s->dead_bytes, s->log_lines);
-	addf(r, "index        %12" PRIu64 " bytes, %" PRIu64 " free, %u "
-	    "reader slots\n", s->index_bytes, s->index_free, s->readers);
+	addf(r, "index        %12" PRIu64 " bytes, %" PRIu64 " free, %"
+	    PRIu64 " events waiting, %u reader slots\n", s->index_bytes,
+	    s->index_free, s->waiting, s->readers);
 	addf(r, "segments:\n");
 	for (i = 0; i < s->segments; i++)
 		addf(r, "  %08" PRIu32 "   %12" PRIu64 " bytes, %" PRIu64
@@ -182,8 +183,8 @@ stat_json(struct stat_run *r, const struct nr_store_stat *s,
 		    seg[i].number, seg[i].bytes, seg[i].live_bytes,
 		    seg[i].lines, seg[i].live_lines);
 	addf(r, "]},\"index\":{\"bytes\":%" PRIu64 ",\"free_bytes\":%" PRIu64
-	    ",\"reader_slots\":%u,\"tables\":{", s->index_bytes,
-	    s->index_free, s->readers);
+	    ",\"waiting\":%" PRIu64 ",\"reader_slots\":%u,\"tables\":{",
+	    s->index_bytes, s->index_free, s->waiting, s->readers);
 	for (i = 0; i < NR_STORE_NTABLES; i++)
 		addf(r, "%s\"%s\":{\"entries\":%" PRIu64 ",\"bytes\":%"
 		    PRIu64 "}", i > 0 ? "," : "", s->table[i].name,

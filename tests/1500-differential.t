@@ -35,4 +35,32 @@ rc 0 'our answers, backwards'			sh -c "query s $now 100000 reverse <unlimited"
 jq -c . out >got
 same 'are the reverse'				want got
 
+# The same from a store that has grown: with events that wait to be merged
+# into the index, others that have died since, and a merge that goes on
+# meanwhile.
+head -n 36000 events | nr-import -q -nn -S g >sum
+tail -n +36001 events >rest
+grow g 700 ready <rest &
+grower=$!
+ok 'a store has grown' wait_for 60 test -e ready
+nr-store -S g stat --json >stat
+ok 'events wait to be merged' test "$(jq .index.waiting stat)" -gt 500
+ok 'so do dead ones' test "$(jq .index.tables.dead.entries stat)" -gt 20
+rc 0 'it is in order'			nr-store -S g check
+sh -c "query s $now <filters" >want
+rc 0 'our answers'				sh -c "query g $now <filters"
+same 'are the same'				want out
+nr-store -S s stat --json | jq -c '[.kinds, .authors]' >want.stat
+jq -c '[.kinds, .authors]' stat >out
+same 'so are kinds and authors'			want.stat out
+kill -USR1 $grower
+rc 0 'our answers, interrupted, while it merges'	sh -c "query g $now 61 <filters"
+same 'are the same'				want out
+nr-store -S g stat --json >stat2
+ok 'it has merged meanwhile' test "$(jq .index.waiting stat2)" -eq 0
+kill -KILL $grower
+rc 0 'the killed one left it in order'	nr-store -S g check
+nr-export -S g >out
+same 'with the same events'			live out
+
 done_testing

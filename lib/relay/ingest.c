@@ -389,20 +389,24 @@ finish_batch(struct nr_ingest *in, struct batch *b, struct nr_buf *text)
 }
 
 static void
-tend(struct nr_relay *r, int64_t *last)
+note_trouble(struct nr_relay *r, int rc)
 {
-	int64_t now = nr_now_ms();
-	size_t swept;
-	int rc;
-
-	if (now - *last < TEND_MS)
-		return;
-	*last = now;
-	rc = nr_store_tend(r->st, &swept, 1000, time(NULL));
 	if (is_fatal(rc))
 		nr_relay_fail(r, rc);
 	else if (rc != NR_OK && rc != NR_EBUSY)
 		nr_relay_log(r, NR_LOG_WARN, "store: %s", nr_strerror(rc));
+}
+
+static void
+tend(struct nr_relay *r, int64_t *last)
+{
+	int64_t now = nr_now_ms();
+	size_t swept;
+
+	if (now - *last < TEND_MS)
+		return;
+	*last = now;
+	note_trouble(r, nr_store_tend(r->st, &swept, 1000, time(NULL)));
 }
 
 static void *
@@ -429,6 +433,8 @@ writer_main(void *arg)
 			store_batch(in, &b);
 			nr_feed_ring(in->relay->feed);
 			finish_batch(in, &b, &text);
+			note_trouble(in->relay, nr_store_settle(
+			    in->relay->st, 0));
 		}
 		if (rc == NR_EOF)
 			break;

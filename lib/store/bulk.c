@@ -107,7 +107,7 @@ bulk_commit(struct nr_bulk *b)
 
 	rc = nr_writer_put_segments(w);
 	if (rc == NR_OK)
-		rc = nr_writer_put_meta(w);
+		rc = nr_writer_put_head(w);
 	if (rc == NR_OK) {
 		rc = mdb_txn_commit(w->txn);
 		w->txn = NULL;
@@ -169,12 +169,12 @@ sync_log(struct nr_bulk *b)
 	struct nr_store *st = b->w.st;
 	int rc = NR_OK;
 
-	if (b->unsynced == 0 || b->w.end.segment == 0)
+	if (b->unsynced == 0 || b->w.head.end.segment == 0)
 		return NR_OK;
-	for (; rc == NR_OK && b->unsynced < b->w.end.segment; b->unsynced++)
+	for (; rc == NR_OK && b->unsynced < b->w.head.end.segment; b->unsynced++)
 		rc = nr_log_sync(&st->log, b->unsynced);
 	if (rc == NR_OK)
-		rc = nr_log_sync(&st->log, b->w.end.segment);
+		rc = nr_log_sync(&st->log, b->w.head.end.segment);
 	if (rc != NR_OK)
 		st->poisoned = NR_ESYNC;
 	return rc;
@@ -187,8 +187,11 @@ bulk_finish(struct nr_bulk *b)
 	int rc;
 
 	if ((rc = nr_writer_flush_log(w)) != NR_OK ||
-	    (rc = sync_log(b)) != NR_OK ||
-	    (rc = bulk_commit(b)) != NR_OK ||
+	    (rc = sync_log(b)) != NR_OK)
+		return rc;
+	/* It counts at the end only, when the state file says so too. */
+	w->head.merged = w->head.next;
+	if ((rc = bulk_commit(b)) != NR_OK ||
 	    (rc = nr_sorter_walk(b->sorter, append_entry, b)) != NR_OK)
 		return rc;
 	rc = mdb_txn_commit(w->txn);
@@ -208,7 +211,7 @@ bulk_apply(struct nr_bulk *b, struct nr_item *item,
 	if (++b->since_commit >= COMMIT_EVENTS)
 		rc = bulk_commit(b);
 	if (rc == NR_OK && (b->w.pending.len >= FLUSH_BYTES ||
-	    b->w.end.offset >= b->w.st->log.segment_bytes)) {
+	    b->w.head.end.offset >= b->w.st->log.segment_bytes)) {
 		rc = nr_writer_flush_log(&b->w);
 		/* Let the disk begin, so that the sync at the end is short. */
 		if (rc == NR_OK)
@@ -237,15 +240,15 @@ nr_bulk_begin(struct nr_store *st)
 		goto out;
 	if ((rc = bulk_new(&b, st)) != NR_OK)
 		goto back;
-	if (b->w.next != 0 || b->w.deaths != 0 ||
-	    nr_log_size(&st->log, b->w.end.segment + 1, &size) != ENOENT ||
-	    (b->w.end.segment != 0 && nr_log_size(&st->log,
-	    b->w.end.segment, &size) == NR_OK && size > b->w.end.offset))
+	if (b->w.head.next != 0 || b->w.head.deaths != 0 ||
+	    nr_log_size(&st->log, b->w.head.end.segment + 1, &size) != ENOENT ||
+	    (b->w.head.end.segment != 0 && nr_log_size(&st->log,
+	    b->w.head.end.segment, &size) == NR_OK && size > b->w.head.end.offset))
 		rc = NR_EBUSY;
 	if (rc == NR_OK)
 		rc = mark_building(st);
 	if (rc == NR_OK) {
-		b->unsynced = b->w.end.segment == 0 ? 1 : b->w.end.segment;
+		b->unsynced = b->w.head.end.segment == 0 ? 1 : b->w.head.end.segment;
 		st->bulk = b;
 		return NR_OK;
 	}
@@ -393,9 +396,9 @@ apply_block(struct rebuild *r, struct block *blk)
 	if (rc == NR_OK)
 		rc = nr_writer_count(w, blk->segment,
 		    (int64_t)blk->text.len, (int64_t)blk->nitems);
-	w->end.segment = blk->segment;
-	w->end.offset = blk->offset + blk->text.len;
-	w->pending_at = w->end;
+	w->head.end.segment = blk->segment;
+	w->head.end.offset = blk->offset + blk->text.len;
+	w->pending_at = w->head.end;
 	r->read += blk->text.len;
 	if (r->st->progress != NULL)
 		r->st->progress->step(r->st->progress->ctx, "reading the log",
@@ -564,7 +567,7 @@ nr_rebuild(struct nr_store *st)
 		rc = start_workers(&r);
 	if (rc == NR_OK)
 		rc = replay(&r, last);
-	r.b->w.deaths = deaths;
+	r.b->w.head.deaths = deaths;
 	if (rc == NR_OK)
 		rc = bulk_finish(r.b);
 	bulk_free(r.b);

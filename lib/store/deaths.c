@@ -119,9 +119,9 @@ nr_deaths_append(struct nr_writer *w, const uint64_t *numbers, size_t n)
 			    at.segment, at.offset, line.p + 7);
 	}
 	if (rc == NR_OK && b.len > 0)
-		rc = write_file(w->st, &b, w->deaths);
+		rc = write_file(w->st, &b, w->head.deaths);
 	if (rc == NR_OK)
-		w->deaths += b.len;
+		w->head.deaths += b.len;
 	nr_buf_free(&b);
 	return rc;
 }
@@ -137,7 +137,7 @@ nr_deaths_take(struct nr_writer *w)
 	size_t pos = 0;
 	int rc, valid;
 
-	rc = read_file(w->st, &b, w->deaths);
+	rc = read_file(w->st, &b, w->head.deaths);
 	while (rc == NR_OK && next(&b, &pos, &want, id, &valid)) {
 		if (!valid)
 			continue;
@@ -149,7 +149,7 @@ nr_deaths_take(struct nr_writer *w)
 			rc = nr_rules_ban(w, id, number);
 	}
 	if (rc == NR_OK)
-		w->deaths += pos;
+		w->head.deaths += pos;
 	nr_buf_free(&b);
 	return rc;
 }

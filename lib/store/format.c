@@ -173,7 +173,6 @@ int
 nr_entries(const struct nr_event *ev, uint64_t number, nr_emit *emit,
     void *ctx)
 {
-	int64_t expires = nr_event_expiration(ev);
 	struct nr_key key;
 	int rc;
 
@@ -195,13 +194,12 @@ nr_entries(const struct nr_event *ev, uint64_t number, nr_emit *emit,
 	key.vlen = 4;
 	if ((rc = emit(ctx, NR_T_KIND, &key)) != 0)
 		return rc;
-	if (expires != INT64_MAX) {
-		nr_put_be(nr_put_be(key.k, (uint64_t)expires, 8), number,
-		    NR_NUMBER_LEN);
-		key.klen = 8 + NR_NUMBER_LEN;
-		key.vlen = 0;
-		if ((rc = emit(ctx, NR_T_EXPIRE, &key)) != 0)
-			return rc;
-	}
 	return tag_entries(ev, number, emit, ctx);
+}
+
+void
+nr_expire_key(unsigned char p[NR_EXPIRE_LEN], int64_t expires,
+    uint64_t number)
+{
+	nr_put_be(nr_put_be(p, (uint64_t)expires, 8), number, NR_NUMBER_LEN);
 }

@@ -35,6 +35,7 @@ enum nr_table {
 	NR_T_GONE_ADDR,	/* kind, public key, hash of d -> created_at */
 	NR_T_EXPIRE,	/* time in 8 bytes, number -> */
 	NR_T_SEGMENT,	/* segment -> struct nr_segrec */
+	NR_T_DEAD,	/* number (native, 8 bytes) -> struct nr_place */
 	NR_T_COUNT
 };
 
@@ -62,6 +63,21 @@ struct nr_end {
 	uint32_t	segment;	/* 0: there is none yet */
 	uint32_t	reserved;
 	uint64_t	offset;
+};
+
+/*
+ * The index's state, in meta.  Entries of events below merged are in the
+ * tables from NR_T_TIME to NR_T_TAG; those of later events are not yet,
+ * or, up to target, perhaps.  An event below either that has died keeps
+ * its entries until the next merge, and a record in NR_T_DEAD.
+ */
+struct nr_head {
+	struct nr_end	end;
+	uint64_t	next;		/* the next event's number */
+	uint64_t	deaths;		/* bytes of the deaths read */
+	uint64_t	merged;
+	uint64_t	target;		/* of the merge under way, or 0 */
+	uint64_t	merge_seq;	/* counts the merges begun */
 };
 
 #define NR_KEY_MAX	64
@@ -103,9 +119,8 @@ size_t	nr_kind_prefix(unsigned char *p, unsigned kind);
 size_t	nr_tag_prefix(unsigned char *p, char letter, struct nr_view value);
 
 /*
- * Every entry that an event has in the tables from NR_T_TIME to NR_T_TAG
- * and in NR_T_EXPIRE, one call of emit each; a repeated tag is emitted
- * again.  Stops where emit returns other than 0, and returns that.
+ * Every entry that an event has in the tables from NR_T_TIME to NR_T_TAG,
+ * one call of emit each; a repeated tag is emitted again.  Stops where emit returns other than 0, and returns that.
  */
 typedef int	nr_emit(void *ctx, enum nr_table t, const struct nr_key *key);
 int	nr_entries(const struct nr_event *ev, uint64_t number, nr_emit *emit,
@@ -113,6 +128,9 @@ int	nr_entries(const struct nr_event *ev, uint64_t number, nr_emit *emit,
 
 /* Keys of the other tables. */
 size_t	nr_id_key(unsigned char *p, const unsigned char id[32],
+	    uint64_t number);
+#define NR_EXPIRE_LEN	(8 + NR_NUMBER_LEN)
+void	nr_expire_key(unsigned char p[NR_EXPIRE_LEN], int64_t expires,
 	    uint64_t number);
 
 #endif

@@ -23,7 +23,8 @@
 
 static const char *const table_name[NR_T_COUNT] = {
 	"meta", "event", "id", "time", "author", "author_kind", "kind", "tag",
-	"address", "deleted_id", "deleted_address", "expiration", "segment"
+	"address", "deleted_id", "deleted_address", "expiration", "segment",
+	"dead"
 };
 
 const char *
@@ -52,7 +53,7 @@ open_tables(struct nr_store *st)
 		return rc;
 	for (t = 0; rc == 0 && t < NR_T_COUNT; t++) {
 		flags = MDB_CREATE;
-		if (t == NR_T_EVENT)
+		if (t == NR_T_EVENT || t == NR_T_DEAD)
 			flags |= MDB_INTEGERKEY;
 		rc = mdb_dbi_open(txn, table_name[t], flags, &st->dbi[t]);
 	}
@@ -208,6 +209,16 @@ nr_meta_get(MDB_txn *txn, MDB_dbi dbi, const char *name, void *p,
 	memcpy(p, v.mv_data, size);
 	*len = size;
 	return NR_OK;
+}
+
+int
+nr_head_get(MDB_txn *txn, struct nr_store *st, struct nr_head *out)
+{
+	size_t len;
+
+	memset(out, 0, sizeof(*out));
+	return nr_meta_get(txn, st->dbi[NR_T_META], "head", out,
+	    sizeof(*out), &len);
 }
 
 int

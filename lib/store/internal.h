@@ -27,6 +27,8 @@
 #define NR_TAIL_CHUNK		((size_t)4 << 20)
 
 struct nr_bulk;
+struct nr_merge;
+struct nr_young;
 
 struct nr_store {
 	char			*dir;
@@ -43,12 +45,20 @@ struct nr_store {
 	pthread_mutex_t		 write_lock;	/* threads; WRITE: processes */
 	struct nr_verifier	*verifier;	/* for tails, under write_lock */
 	struct nr_sha256	*sha;		/* likewise */
-	struct nr_sorter	*sorter;	/* likewise, between batches */
+	struct nr_sorter	*sorter;	/* likewise: a batch's entries */
 	struct nr_state		 state;		/* as last read or written */
 	int			 poisoned;	/* no more writes: the reason */
 	int64_t			 last_write;	/* ms, for tending */
 	struct nr_bulk		*bulk;		/* filling, or NULL */
 	const struct nr_progress *progress;
+	pthread_mutex_t		 merge_lock;
+	struct nr_merge		*merge;		/* under way, or NULL */
+	int			 merge_held;	/* the lock's byte, too */
+	int64_t			 merge_after;	/* ms: not before */
+	pthread_mutex_t		 young_lock;
+	struct nr_young		*young;		/* NULL: nobody has asked */
+	uint64_t		 young_merged;	/* as last seen */
+	uint64_t		 young_keep;	/* as seen before that */
 };
 
 /* Bytes of the log, looked up with a small cache of maps. */
@@ -77,10 +87,9 @@ struct nr_writer {
 	struct nr_store		*st;
 	MDB_txn			*txn;
 	MDB_cursor		*cur[NR_T_COUNT];
-	struct nr_sorter	*sorter;	/* index changes, sorted later */
-	struct nr_end		 end;		/* where the next line goes */
-	uint64_t		 next;		/* the next event's number */
-	uint64_t		 deaths;	/* bytes of the deaths read */
+	struct nr_sorter	*sorter;	/* entries; NULL: no need */
+	struct nr_head		 head;
+	uint64_t		 first;		/* head.next as it was */
 	struct nr_buf		 pending;	/* log bytes not yet written */
 	struct nr_end		 pending_at;	/* where they go */
 	struct nr_end		 written_at;	/* where those went that are */
@@ -108,6 +117,7 @@ int	nr_store_rc(struct nr_store *st, int rc);
 /* meta: small values by name; *len is the value's length or 0. */
 int	nr_meta_get(MDB_txn *txn, MDB_dbi dbi, const char *name, void *p,
 	    size_t size, size_t *len);
+int	nr_head_get(MDB_txn *txn, struct nr_store *st, struct nr_head *out);
 int	nr_meta_put(MDB_txn *txn, MDB_dbi dbi, const char *name,
 	    const void *p, size_t size);
 
@@ -141,7 +151,7 @@ int	nr_writer_cursor(struct nr_writer *w, MDB_cursor **out,
 	    enum nr_table t);
 int	nr_writer_flush_log(struct nr_writer *w);
 int	nr_writer_rotate(struct nr_writer *w);
-int	nr_writer_put_meta(struct nr_writer *w);
+int	nr_writer_put_head(struct nr_writer *w);
 int	nr_writer_put_segments(struct nr_writer *w);
 
 /* Add a line to what is pending; says where it will be. */
@@ -155,6 +165,26 @@ int	nr_writer_count_live(struct nr_writer *w, uint32_t segment,
 	    int64_t bytes, int64_t lines);
 int	nr_writer_first(struct nr_writer *w, uint32_t segment,
 	    uint64_t number);
+
+/* ---- put.c ------------------------------------------------------------ */
+
+/*
+ * Do a transaction's work, again with a larger map where necessary.
+ * *changed (1 before) says whether to commit.
+ */
+typedef int	nr_work(struct nr_writer *w, void *ctx, int *changed);
+int	nr_transact(struct nr_store *st, nr_work *work, void *ctx);
+
+/* ---- merge.c ------------------------------------------------------------ */
+
+/* Forget the merge that is under way in this process. */
+void	nr_merge_abandon(struct nr_store *st);
+
+/* Is there anything to merge? */
+int	nr_merge_waits(struct nr_store *st, int *yes);
+
+/* Merge until what waits is within bounds again, if it is far beyond. */
+int	nr_merge_overdue(struct nr_store *st);
 
 /* ---- rules.c: what an event does to the others ------------------------ */
 

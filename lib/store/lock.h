@@ -13,6 +13,7 @@
  *	NEXT	  exclusive, while waiting for WRITE: who has it is next, so
  *		  that a busy writer cannot keep others out
  *	WRITE	  exclusive, during a write transaction
+ *	MERGE	  exclusive, for as long as a merge lasts (merge.c)
  *
  * The file's text says who holds DOOR and WRITE.
  */
@@ -26,7 +27,8 @@ enum nr_lock_byte {
 	NR_LOCK_PRESENCE,
 	NR_LOCK_WANTED,
 	NR_LOCK_NEXT,
-	NR_LOCK_WRITE
+	NR_LOCK_WRITE,
+	NR_LOCK_MERGE
 };
 
 /* Open or create the file in a directory.  Returns 0 or errno. */

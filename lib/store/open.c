@@ -5,7 +5,7 @@
  * rebuilds it; one that finds others at work joins them, or refuses where
  * the index is gone.
  */
-#include "store/internal.h"
+#include "store/young.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -79,21 +79,19 @@ open_dir(struct nr_store *st, const char *dir, unsigned flags)
 static int
 log_reaches(struct nr_store *st)
 {
-	struct nr_end end = { 0, 0, 0 };
+	struct nr_head head;
 	uint64_t size;
 	MDB_txn *txn;
-	size_t len;
 	int rc;
 
 	if ((rc = mdb_txn_begin(st->env, NULL, MDB_RDONLY, &txn)) != 0)
 		return rc;
-	rc = nr_meta_get(txn, st->dbi[NR_T_META], "end", &end, sizeof(end),
-	    &len);
+	rc = nr_head_get(txn, st, &head);
 	mdb_txn_abort(txn);
-	if (rc != NR_OK || end.segment == 0)
+	if (rc != NR_OK || head.end.segment == 0)
 		return rc;
-	rc = nr_log_size(&st->log, end.segment, &size);
-	if (rc == ENOENT || (rc == NR_OK && size < end.offset))
+	rc = nr_log_size(&st->log, head.end.segment, &size);
+	if (rc == ENOENT || (rc == NR_OK && size < head.end.offset))
 		return NR_ECORRUPT;
 	return rc;
 }
@@ -208,21 +206,19 @@ take_tail(struct nr_store *st)
 static int
 has_tail(struct nr_store *st, int *yes)
 {
-	struct nr_end end = { 0, 0, 0 };
+	struct nr_head head;
 	uint64_t size = 0;
 	MDB_txn *txn;
-	size_t len;
 	int rc;
 
 	if ((rc = mdb_txn_begin(st->env, NULL, MDB_RDONLY, &txn)) != 0)
 		return rc;
-	rc = nr_meta_get(txn, st->dbi[NR_T_META], "end", &end, sizeof(end),
-	    &len);
+	rc = nr_head_get(txn, st, &head);
 	mdb_txn_abort(txn);
-	if (rc == NR_OK && end.segment != 0)
-		rc = nr_log_size(&st->log, end.segment, &size);
-	*yes = rc == NR_OK && (size > end.offset ||
-	    nr_log_size(&st->log, end.segment + 1, &size) == NR_OK);
+	if (rc == NR_OK && head.end.segment != 0)
+		rc = nr_log_size(&st->log, head.end.segment, &size);
+	*yes = rc == NR_OK && (size > head.end.offset ||
+	    nr_log_size(&st->log, head.end.segment + 1, &size) == NR_OK);
 	return rc;
 }
 
@@ -263,6 +259,9 @@ store_free(struct nr_store *st)
 	nr_verifier_free(st->verifier);
 	nr_sha256_free(st->sha);
 	nr_sorter_free(st->sorter);
+	nr_young_unpin(st->young);
+	pthread_mutex_destroy(&st->young_lock);
+	pthread_mutex_destroy(&st->merge_lock);
 	pthread_rwlock_destroy(&st->map_lock);
 	pthread_mutex_destroy(&st->write_lock);
 	free(st->program);
@@ -314,6 +313,8 @@ nr_store_open(struct nr_store **out, const char *dir,
 	st->dirfd = st->lockfd = st->bellfd = st->log.dirfd = -1;
 	pthread_rwlock_init(&st->map_lock, NULL);
 	pthread_mutex_init(&st->write_lock, NULL);
+	pthread_mutex_init(&st->merge_lock, NULL);
+	pthread_mutex_init(&st->young_lock, NULL);
 	rc = prepare(st, dir, o);
 	if (rc == NR_OK)
 		rc = go_in(st, o);
@@ -362,10 +363,11 @@ clean_up(struct nr_store *st)
 	    nr_lock_take(st->lockfd, NR_LOCK_DOOR, 1, 1000) != NR_OK)
 		return;
 	if (nr_lock_take(st->lockfd, NR_LOCK_PRESENCE, 1, 0) == NR_OK &&
+	    nr_store_settle(st, -1) == NR_OK &&
 	    nr_lock_write(st->lockfd, 0) == NR_OK && !nr_index_gone(st)) {
 		if (nr_writer_open(st, &w) == NR_OK) {
 			mdb_txn_abort(w.txn);
-			(void)nr_trust_clean(st, &w.end);
+			(void)nr_trust_clean(st, &w.head.end);
 		}
 	}
 	/* The locks go with the descriptor. */
@@ -376,7 +378,9 @@ nr_store_close(struct nr_store *st)
 {
 	if (st == NULL)
 		return;
+	nr_merge_abandon(st);
 	clean_up(st);
+	nr_merge_abandon(st);
 	store_free(st);
 }
 

@@ -67,7 +67,8 @@ nr_plan_stream(const struct nr_plan *p, const struct nr_range *r, size_t i,
 }
 
 static int
-estimate(struct nr_plan *p, struct nr_snap *sn, const struct nr_range *r,
+estimate(struct nr_plan *p, struct nr_snap *sn,
+    const struct nr_young *young, const struct nr_range *r,
     struct nr_query_cost *cost)
 {
 	size_t samples = p->nstreams < SAMPLES ? p->nstreams : SAMPLES, i;
@@ -80,13 +81,13 @@ estimate(struct nr_plan *p, struct nr_snap *sn, const struct nr_range *r,
 	p->entries = p->rate = 0;
 	for (i = 0; i < samples; i++) {
 		nr_plan_stream(p, r, i * p->nstreams / samples, &s);
-		rc = nr_stream_probe(&s, sn, r, PROBE, &n, &span);
+		rc = nr_stream_probe(&s, sn, young, r, PROBE, &n, &span);
 		if (rc != NR_OK)
 			return rc;
 		cost->seeks++;
 		cost->entries += n;
 		p->entries += scale * n;
-		if (n == PROBE) {
+		if (n >= PROBE) {
 			open_ended = 1;
 			p->rate += scale * n / (double)(span > 0 ? span : 1);
 		}
@@ -179,7 +180,8 @@ price(struct candidates *c, double limit)
 
 int
 nr_plan_choose(struct nr_plan *out, struct nr_snap *sn,
-    const struct nr_range *r, uint64_t limit, struct nr_query_cost *cost)
+    const struct nr_young *young, const struct nr_range *r, uint64_t limit,
+    struct nr_query_cost *cost)
 {
 	struct candidates c;
 	size_t i, best = 0;
@@ -194,7 +196,8 @@ nr_plan_choose(struct nr_plan *out, struct nr_snap *sn,
 	collect(&c, r->f);
 	if (!obvious(&c, r->f)) {
 		for (i = 0; i < c.n; i++)
-			if ((rc = estimate(&c.plan[i], sn, r, cost)) != NR_OK)
+			if ((rc = estimate(&c.plan[i], sn, young, r,
+			    cost)) != NR_OK)
 				return rc;
 		price(&c, limit < (uint64_t)UNLIMITED ? (double)limit :
 		    UNLIMITED);

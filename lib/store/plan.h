@@ -31,8 +31,8 @@ const char	*nr_plan_name(enum nr_plan_kind k);
  * limit  how many events are wanted at most
  */
 int	nr_plan_choose(struct nr_plan *out, struct nr_snap *sn,
-	    const struct nr_range *r, uint64_t limit,
-	    struct nr_query_cost *cost);
+	    const struct nr_young *young, const struct nr_range *r,
+	    uint64_t limit, struct nr_query_cost *cost);
 
 /* Set up the i-th stream of a plan. */
 void	nr_plan_stream(const struct nr_plan *p, const struct nr_range *r,

@@ -11,12 +11,10 @@
 
 /* An index that nobody has written to for so long is synced. */
 #define QUIET_MS	10000
+#define REST_MS		100
 
-/* The work of a transaction; *changed says whether to commit. */
-typedef int	work_fn(struct nr_writer *w, void *ctx, int *changed);
-
-static int
-transact(struct nr_store *st, work_fn *work, void *ctx)
+int
+nr_transact(struct nr_store *st, nr_work *work, void *ctx)
 {
 	struct nr_writer w;
 	int rc, changed;
@@ -62,7 +60,13 @@ nr_store_put(struct nr_store *st, struct nr_item *items, size_t n,
 {
 	struct put p = { items, n, flags, now };
 
-	return transact(st, put_items, &p);
+	int rc;
+
+	rc = nr_transact(st, put_items, &p);
+	/* They are safe, whatever becomes of the merge. */
+	if (rc == NR_OK)
+		(void)nr_merge_overdue(st);
+	return rc;
 }
 
 struct deletion {
@@ -105,7 +109,7 @@ nr_store_delete(struct nr_store *st, size_t *ndeleted,
 {
 	struct deletion d = { numbers, n, ndeleted };
 
-	return transact(st, delete_numbers, &d);
+	return nr_transact(st, delete_numbers, &d);
 }
 
 struct sweep {
@@ -117,7 +121,7 @@ static int
 sweep_expired(struct nr_writer *w, void *ctx, int *changed)
 {
 	struct sweep *s = ctx;
-	unsigned char key[8 + NR_NUMBER_LEN];
+	unsigned char key[NR_EXPIRE_LEN];
 	MDB_val k, v;
 	MDB_cursor *c;
 	int rc;
@@ -130,10 +134,11 @@ sweep_expired(struct nr_writer *w, void *ctx, int *changed)
 		memcpy(key, k.mv_data, sizeof(key));
 		if ((int64_t)nr_get_be(key, 8) > s->now)
 			break;
-		/* The entry itself goes at the commit, with the others. */
 		rc = nr_rules_kill(w, nr_get_be(key + 8, NR_NUMBER_LEN));
+		if (rc == MDB_NOTFOUND)
+			return NR_ECORRUPT;
 		if (rc == NR_OK)
-			rc = mdb_cursor_get(c, &k, &v, MDB_NEXT);
+			rc = mdb_cursor_get(c, &k, &v, MDB_FIRST);
 		s->done++;
 	}
 	*changed = s->done > 0;
@@ -166,20 +171,25 @@ any_expired(struct nr_store *st, int64_t now, int *yes)
 	return rc == MDB_NOTFOUND ? NR_OK : rc;
 }
 
-/* Mark the index clean, if it has been quiet for a while. */
+/* Merge what waits and mark the index clean, after a quiet while. */
 static int
-settle(struct nr_store *st)
+rest(struct nr_store *st)
 {
 	struct nr_writer w;
-	int rc;
+	int rc, waits;
 
 	if (st->poisoned != 0 || st->state.clean ||
 	    nr_now_ms() - st->last_write < QUIET_MS)
 		return NR_OK;
-	rc = nr_write_begin(st, &w);
+	/* A little at a time: somebody may come any moment. */
+	if ((rc = nr_store_settle(st, REST_MS)) == NR_OK &&
+	    (rc = nr_merge_waits(st, &waits)) == NR_OK && waits)
+		return NR_OK;
+	if (rc == NR_OK)
+		rc = nr_write_begin(st, &w);
 	if (rc == NR_OK) {
 		/* The environment cannot be synced inside a transaction. */
-		struct nr_end end = w.end;
+		struct nr_end end = w.head.end;
 
 		mdb_txn_abort(w.txn);
 		w.txn = NULL;
@@ -199,9 +209,9 @@ nr_store_tend(struct nr_store *st, size_t *nswept, size_t max, int64_t now)
 	(void)mdb_reader_check(st->env, &dead);
 	rc = any_expired(st, now, &expired);
 	if (rc == NR_OK && expired)
-		rc = transact(st, sweep_expired, &s);
+		rc = nr_transact(st, sweep_expired, &s);
 	if (rc == NR_OK && !expired)
-		rc = settle(st);
+		rc = rest(st);
 	if (rc == NR_OK && nswept != NULL)
 		*nswept = s.done;
 	return nr_store_rc(st, rc);

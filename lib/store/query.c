@@ -34,8 +34,8 @@ struct match {
 struct part {
 	struct nr_range		 range;
 	struct nr_plan		 plan;
-	struct nr_stream	*stream;
-	size_t			 nstreams;
+	struct nr_stream	*stream;	/* of the index and of runs */
+	size_t			 nstreams, capstreams;
 	size_t			 ready;		/* streams in the heap so far */
 	struct nr_stream	**heap;
 	size_t			 nheap;
@@ -54,6 +54,8 @@ struct nr_query {
 	size_t			 nparts;
 	struct nr_query_cost	 cost;
 	uint64_t		 before;	/* numbers from here on: no */
+	struct nr_young		*young;		/* what is not in the index */
+	uint64_t		 young_from;	/* for all there was then */
 	int			 started;
 	uint64_t		 last;		/* number given out last */
 };
@@ -114,6 +116,7 @@ nr_query_free(struct nr_query *q)
 		return;
 	for (i = 0; i < q->nparts; i++)
 		part_free(&q->part[i]);
+	nr_young_unpin(q->young);
 	free(q->part);
 	free(q);
 }
@@ -250,25 +253,70 @@ first_want(const struct part *p)
 }
 
 static int
+add_stream(struct part *p, const struct nr_stream *s)
+{
+	size_t cap = p->capstreams * 2 + p->plan.nstreams;
+	struct nr_stream *v;
+
+	if (p->nstreams == p->capstreams) {
+		if ((v = realloc(p->stream, cap * sizeof(*v))) == NULL)
+			return ENOMEM;
+		p->stream = v;
+		p->capstreams = cap;
+	}
+	p->stream[p->nstreams++] = *s;
+	return NR_OK;
+}
+
+/* One range: in the index, and in each run that has some of it. */
+static int
+add_range(struct nr_query *q, struct part *p, size_t i)
+{
+	struct nr_stream s;
+	struct nr_span span;
+	size_t r;
+	int rc;
+
+	nr_plan_stream(&p->plan, &p->range, i, &s);
+	rc = add_stream(p, &s);
+	for (r = 0; rc == NR_OK && p->plan.kind != NR_PLAN_IDS &&
+	    r < q->young->nruns; r++) {
+		if (q->young->run[r]->end <= q->young_from)
+			continue;
+		span = nr_stream_span(&s, q->young->run[r], &p->range);
+		if (span.lo == span.hi)
+			continue;
+		s.span = span;
+		s.from = q->young_from;
+		rc = add_stream(p, &s);
+		s.span.run = NULL;
+	}
+	return rc;
+}
+
+static int
 set_up(struct nr_query *q, struct part *p, struct nr_snap *sn,
     int64_t *budget)
 {
 	size_t i;
 	int rc;
 
-	rc = nr_plan_choose(&p->plan, sn, &p->range, p->left, &q->cost);
+	if (q->young == NULL && !(p->range.f->has & NR_FILTER_IDS)) {
+		if ((rc = nr_young_pin(&q->young, sn)) != NR_OK)
+			return rc;
+		q->young_from = sn->head.merged;
+	}
+	rc = nr_plan_choose(&p->plan, sn, q->young, &p->range, p->left,
+	    &q->cost);
+	for (i = 0; rc == NR_OK && i < p->plan.nstreams; i++)
+		rc = add_range(q, p, i);
 	if (rc != NR_OK)
 		return rc;
-	p->stream = calloc(p->plan.nstreams, sizeof(p->stream[0]));
-	p->heap = calloc(p->plan.nstreams, sizeof(p->heap[0]));
-	if (p->stream == NULL || p->heap == NULL)
+	if ((p->heap = calloc(p->nstreams, sizeof(p->heap[0]))) == NULL)
 		return ENOMEM;
-	p->nstreams = p->plan.nstreams;
 	q->cost.streams += p->nstreams;
-	for (i = 0; i < p->nstreams; i++) {
-		nr_plan_stream(&p->plan, &p->range, i, &p->stream[i]);
+	for (i = 0; i < p->nstreams; i++)
 		p->stream[i].want = first_want(p);
-	}
 	p->planned = 1;
 	return p->plan.kind == NR_PLAN_IDS ?
 	    look_up_ids(q, p, sn, budget) : NR_OK;

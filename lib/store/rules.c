@@ -3,8 +3,8 @@
  *
  * They are applied to one event after the other, in the order of the log,
  * so that a rebuild comes to the same end.  Tables that verdicts depend on
- * (event, id, address, deletions) are changed at once; the others are
- * collected and changed in sorted order.
+ * (event, id, address, deletions) are changed at once; the others wait for
+ * a merge (merge.c).
  */
 #include "store/snap.h"
 
@@ -431,17 +431,10 @@ address_key(struct nr_sha256 *sha, unsigned char *key,
 
 /* ---- dying and being born ---------------------------------------------- */
 
-struct collect {
-	struct nr_writer	*w;
-	enum nr_op		 op;
-};
-
 static int
 collect_entry(void *ctx, enum nr_table t, const struct nr_key *key)
 {
-	struct collect *c = ctx;
-
-	return nr_sorter_add(c->w->sorter, t, c->op, key);
+	return nr_sorter_add(ctx, t, NR_OP_PUT, key);
 }
 
 static int
@@ -485,10 +478,25 @@ nr_writer_line(struct nr_writer *w, struct nr_place *at,
 	return line_at(w, line, at);
 }
 
+/*
+ * Its other entries are removed by a merge, where they are in the index
+ * or may come to be there.
+ */
+static int
+leave_entries(struct nr_writer *w, uint64_t number,
+    const struct nr_place *at)
+{
+	if (w->dead != NULL)
+		return nr_bitmap_set(w->dead, number);
+	if (number >= w->head.merged && number >= w->head.target)
+		return NR_OK;
+	return put_key(w, NR_T_DEAD, &number, sizeof(number), at,
+	    sizeof(*at));
+}
+
 int
 nr_rules_kill(struct nr_writer *w, uint64_t number)
 {
-	struct collect c = { w, NR_OP_DEL };
 	unsigned char key[ADDRESS_LEN + NR_NUMBER_LEN];
 	struct nr_event ev;
 	struct nr_view line;
@@ -504,16 +512,16 @@ nr_rules_kill(struct nr_writer *w, uint64_t number)
 		address_key(w->st->sha, key, &ev, number);
 		rc = delete_key(w, NR_T_ADDRESS, key, sizeof(key));
 	}
+	if (rc == NR_OK && at.len & NR_PLACE_EXPIRES) {
+		nr_expire_key(key, nr_event_expiration(&ev), number);
+		rc = delete_key(w, NR_T_EXPIRE, key, NR_EXPIRE_LEN);
+	}
 	if (rc == NR_OK)
 		rc = delete_key(w, NR_T_EVENT, &number, sizeof(number));
 	if (rc == NR_OK)
 		rc = nr_writer_count_live(w, at.segment,
 		    -((int64_t)line.len + 1), -1);
-	if (rc != NR_OK)
-		return rc;
-	if (w->dead != NULL)
-		return nr_bitmap_set(w->dead, number);
-	return nr_entries(&ev, number, collect_entry, &c);
+	return rc != NR_OK ? rc : leave_entries(w, number, &at);
 }
 
 int
@@ -532,10 +540,9 @@ nr_rules_ban(struct nr_writer *w, const unsigned char id[32],
 static int
 insert(struct nr_writer *w, struct nr_item *item, struct nr_place at)
 {
-	struct collect c = { w, NR_OP_PUT };
 	unsigned char key[ADDRESS_LEN + NR_NUMBER_LEN];
 	const struct nr_event *ev = &item->ev;
-	uint64_t number = w->next;
+	uint64_t number = w->head.next;
 	int rc;
 
 	rc = put_key(w, NR_T_EVENT, &number, sizeof(number), &at, sizeof(at));
@@ -546,8 +553,12 @@ insert(struct nr_writer *w, struct nr_item *item, struct nr_place at)
 		address_key(w->st->sha, key, ev, number);
 		rc = put_key(w, NR_T_ADDRESS, key, sizeof(key), NULL, 0);
 	}
-	if (rc == NR_OK)
-		rc = nr_entries(ev, number, collect_entry, &c);
+	if (rc == NR_OK && at.len & NR_PLACE_EXPIRES) {
+		nr_expire_key(key, nr_event_expiration(ev), number);
+		rc = put_key(w, NR_T_EXPIRE, key, NR_EXPIRE_LEN, NULL, 0);
+	}
+	if (rc == NR_OK && w->sorter != NULL)
+		rc = nr_entries(ev, number, collect_entry, w->sorter);
 	if (rc == NR_OK)
 		rc = nr_writer_count_live(w, at.segment,
 		    (int64_t)item->line.len + 1, 1);
@@ -556,7 +567,7 @@ insert(struct nr_writer *w, struct nr_item *item, struct nr_place at)
 	if (rc != NR_OK)
 		return rc;
 	item->number = number;
-	w->next = number + 1;
+	w->head.next = number + 1;
 	return NR_OK;
 }
 
@@ -592,7 +603,7 @@ delete_id(struct nr_writer *w, const struct nr_event *ev,
 
 	if (value.len != 64 || !nr_hex_decode(id, value.p, 32))
 		return NR_OK;
-	rc = mark_gone_id(w, id, ev->pubkey, w->next);
+	rc = mark_gone_id(w, id, ev->pubkey, w->head.next);
 	if (rc != NR_OK ||
 	    (rc = nr_writer_find_id(w, &number, &at, &line, id)) != 0 ||
 	    number == UINT64_MAX)
@@ -732,7 +743,7 @@ nr_rules_apply(struct nr_writer *w, struct nr_item *item,
 	if (replaces != UINT64_MAX &&
 	    (rc = nr_rules_kill(w, replaces)) != NR_OK)
 		return rc;
-	/* Its deletions are numbered by w->next, which insert() gives it. */
+	/* Its deletions are numbered by head.next, which insert() gives it. */
 	if (ev->kind == 5 && (rc = delete_all(w, ev)) != NR_OK)
 		return rc;
 	return insert(w, item, place);

@@ -74,7 +74,6 @@ begin(struct nr_snap *sn)
 int
 nr_snap_renew(struct nr_snap *sn)
 {
-	size_t len;
 	int rc, t;
 
 	nr_snap_release(sn);
@@ -82,14 +81,13 @@ nr_snap_renew(struct nr_snap *sn)
 		return nr_store_rc(sn->st, rc);
 	sn->held = 1;
 	sn->seq++;
-	sn->next = 0;
+	memset(&sn->head, 0, sizeof(sn->head));
 	for (t = 0; t < NR_T_COUNT; t++)
 		if (sn->cur[t] != NULL &&
 		    (rc = mdb_cursor_renew(sn->txn, sn->cur[t])) != 0)
 			break;
 	if (rc == 0)
-		rc = nr_meta_get(sn->txn, sn->st->dbi[NR_T_META], "next",
-		    &sn->next, sizeof(sn->next), &len);
+		rc = nr_head_get(sn->txn, sn->st, &sn->head);
 	if (rc != 0)
 		nr_snap_release(sn);
 	return nr_store_rc(sn->st, rc);
@@ -108,7 +106,7 @@ nr_snap_release(struct nr_snap *sn)
 uint64_t
 nr_snap_next_number(const struct nr_snap *sn)
 {
-	return sn->next;
+	return sn->head.next;
 }
 
 int
@@ -283,7 +281,7 @@ nr_snap_cursor_number(struct nr_snap *sn, uint64_t *number,
 		rc = segment_record(sn, &segment, &rec);
 	while (rc == NR_OK && rec.first == UINT64_MAX && segment++ < UINT32_MAX);
 	if (rc == MDB_NOTFOUND) {
-		*number = sn->next;
+		*number = sn->head.next;
 		return NR_OK;
 	}
 	if (rc == NR_OK)
@@ -296,9 +294,8 @@ nr_snap_cursor(struct nr_snap *sn, struct nr_cursor *c, uint64_t number)
 {
 	MDB_val k = { sizeof(number), &number }, v;
 	struct nr_place at;
-	struct nr_end end = { 0, 0, 0 };
+	uint32_t segment = sn->head.end.segment;
 	MDB_cursor *events;
-	size_t len;
 	int rc;
 
 	if ((rc = nr_snap_cursor_of(sn, &events, NR_T_EVENT)) != NR_OK)
@@ -306,15 +303,14 @@ nr_snap_cursor(struct nr_snap *sn, struct nr_cursor *c, uint64_t number)
 	rc = mdb_cursor_get(events, &k, &v, MDB_SET_RANGE);
 	if (rc == 0 && v.mv_size == sizeof(at)) {
 		memcpy(&at, v.mv_data, sizeof(at));
-		end.segment = at.segment;
+		segment = at.segment;
 	} else if (rc == MDB_NOTFOUND)
-		rc = nr_meta_get(sn->txn, sn->st->dbi[NR_T_META], "end",
-		    &end, sizeof(end), &len);
+		rc = NR_OK;
 	if (rc != NR_OK)
 		return nr_store_rc(sn->st, rc);
 	c->epoch = sn->st->state.epoch;
 	c->number = number;
-	c->segment = end.segment == 0 ? 1 : end.segment;
+	c->segment = segment == 0 ? 1 : segment;
 	return NR_OK;
 }
 

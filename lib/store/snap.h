@@ -13,7 +13,7 @@ struct nr_snap {
 	MDB_cursor		*cur[NR_T_COUNT];
 	struct nr_maps		 maps;
 	struct nr_sha256	*sha;
-	uint64_t		 next;
+	struct nr_head		 head;
 	uint64_t		 seq;		/* counts the renewals */
 };
 

@@ -39,6 +39,14 @@ struct run {
 	int		in_file;
 };
 
+/* A merge of runs: a heap of those that have something left. */
+struct merge {
+	struct nr_sorter	*s;
+	struct run		**heap;
+	const unsigned char	**head;
+	size_t			 n;
+};
+
 struct nr_sorter {
 	int		 dirfd;
 	size_t		 limit;
@@ -51,6 +59,8 @@ struct nr_sorter {
 	int		 fd;		/* the temporary file, or -1 */
 	uint64_t	 fd_len;
 	uint64_t	 count;
+	struct merge	 out;		/* what is read one by one */
+	size_t		 at;		/* likewise, where there are no runs */
 };
 
 int
@@ -67,11 +77,22 @@ nr_sorter_new(struct nr_sorter **out, int dirfd, size_t limit)
 	return NR_OK;
 }
 
+static void
+merge_end(struct merge *m)
+{
+	free(m->heap);
+	free(m->head);
+	m->heap = NULL;
+	m->head = NULL;
+	m->n = 0;
+}
+
 void
 nr_sorter_clear(struct nr_sorter *s)
 {
 	size_t i;
 
+	merge_end(&s->out);
 	for (i = 0; i < s->nruns; i++)
 		nr_buf_free(&s->run[i].mem);
 	s->nruns = 0;
@@ -188,14 +209,6 @@ run_head(struct nr_sorter *s, struct run *r, int *rc)
 	return (const unsigned char *)r->mem.p + r->pos;
 }
 
-/* A merge of runs: a heap of those that have something left. */
-struct merge {
-	struct nr_sorter	*s;
-	struct run		**heap;
-	const unsigned char	**head;
-	size_t			 n;
-};
-
 static void
 sift(struct merge *m, size_t i)
 {
@@ -243,31 +256,47 @@ advance(struct merge *m)
 
 typedef int	take_fn(void *ctx, const unsigned char *record);
 
+/* Set up a merge of the runs from the one numbered first on. */
+static int
+merge_begin(struct nr_sorter *s, struct merge *m, size_t first)
+{
+	size_t i, n = s->nruns - first;
+	int rc = NR_OK;
+
+	m->s = s;
+	m->n = 0;
+	m->heap = calloc(n + 1, sizeof(*m->heap));
+	m->head = calloc(n + 1, sizeof(*m->head));
+	if (m->heap == NULL || m->head == NULL)
+		rc = ENOMEM;
+	for (i = first; rc == NR_OK && i < s->nruns; i++) {
+		m->heap[m->n] = &s->run[i];
+		m->head[m->n] = run_head(s, &s->run[i], &rc);
+		if (m->head[m->n] != NULL)
+			m->n++;
+	}
+	for (i = m->n / 2; rc == NR_OK && i > 0; i--)
+		sift(m, i - 1);
+	if (rc != NR_OK)
+		merge_end(m);
+	return rc;
+}
+
+typedef int	take_fn(void *ctx, const unsigned char *record);
+
 /* Merge runs from the one numbered first on, giving records to take. */
 static int
 merge_runs(struct nr_sorter *s, size_t first, take_fn *take, void *ctx)
 {
-	struct merge m = { .s = s };
-	size_t i, n = s->nruns - first;
-	int rc = NR_OK;
+	struct merge m;
+	int rc;
 
-	m.heap = calloc(n + 1, sizeof(*m.heap));
-	m.head = calloc(n + 1, sizeof(*m.head));
-	if (m.heap == NULL || m.head == NULL)
-		rc = ENOMEM;
-	for (i = first; rc == NR_OK && i < s->nruns; i++) {
-		m.heap[m.n] = &s->run[i];
-		m.head[m.n] = run_head(s, &s->run[i], &rc);
-		if (m.head[m.n] != NULL)
-			m.n++;
-	}
-	for (i = m.n / 2; rc == NR_OK && i > 0; i--)
-		sift(&m, i - 1);
+	if ((rc = merge_begin(s, &m, first)) != NR_OK)
+		return rc;
 	while (rc == NR_OK && m.n > 0)
 		if ((rc = take(ctx, m.head[0])) == NR_OK)
 			rc = advance(&m);
-	free(m.heap);
-	free(m.head);
+	merge_end(&m);
 	return rc;
 }
 
@@ -420,16 +449,22 @@ struct walk {
 	void		*ctx;
 };
 
+static void
+unpack(const unsigned char *record, struct nr_key *key)
+{
+	key->klen = record[2];
+	key->vlen = record[3];
+	memcpy(key->k, record + HEAD, key->klen);
+	memcpy(key->v, record + HEAD + key->klen, key->vlen);
+}
+
 static int
 walk_take(void *ctx, const unsigned char *record)
 {
 	struct walk *w = ctx;
 	struct nr_key key;
 
-	key.klen = record[2];
-	key.vlen = record[3];
-	memcpy(key.k, record + HEAD, key.klen);
-	memcpy(key.v, record + HEAD + key.klen, key.vlen);
+	unpack(record, &key);
 	return w->visit(w->ctx, (enum nr_table)record[0],
 	    (enum nr_op)record[1], &key);
 }
@@ -451,4 +486,39 @@ nr_sorter_walk(struct nr_sorter *s, nr_visit *visit, void *ctx)
 		rc = walk_take(&w, (const unsigned char *)s->chunk.p +
 		    s->el[i].at);
 	return rc;
+}
+
+int
+nr_sorter_begin(struct nr_sorter *s)
+{
+	int rc;
+
+	s->at = 0;
+	if (s->nruns == 0) {
+		sort_chunk(s);
+		return NR_OK;
+	}
+	if ((rc = end_chunk(s)) != NR_OK)
+		return rc;
+	return merge_begin(s, &s->out, 0);
+}
+
+int
+nr_sorter_next(struct nr_sorter *s, int *more, enum nr_table *t,
+    enum nr_op *op, struct nr_key *key)
+{
+	const unsigned char *record;
+
+	*more = s->nruns > 0 ? s->out.n > 0 : s->at < s->n;
+	if (!*more)
+		return NR_OK;
+	record = s->nruns > 0 ? s->out.head[0] :
+	    (const unsigned char *)s->chunk.p + s->el[s->at].at;
+	*t = (enum nr_table)record[0];
+	*op = (enum nr_op)record[1];
+	unpack(record, key);
+	if (s->nruns > 0)
+		return advance(&s->out);
+	s->at++;
+	return NR_OK;
 }

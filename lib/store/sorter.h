@@ -46,4 +46,12 @@ typedef int	nr_visit(void *ctx, enum nr_table t, enum nr_op op,
 		    const struct nr_key *key);
 int	nr_sorter_walk(struct nr_sorter *s, nr_visit *visit, void *ctx);
 
+/*
+ * The same, one by one: begin, then next until *more is 0.  Nothing may be
+ * added in between.
+ */
+int	nr_sorter_begin(struct nr_sorter *s);
+int	nr_sorter_next(struct nr_sorter *s, int *more, enum nr_table *t,
+	    enum nr_op *op, struct nr_key *key);
+
 #endif

@@ -3,8 +3,9 @@
  */
 #include "store/snap.h"
 
-#include <string.h>
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "util/err.h"
 
@@ -59,7 +60,8 @@ nr_snap_stat(struct nr_snap *sn, struct nr_store_stat *out)
 
 	memset(&s, 0, sizeof(s));
 	s.epoch = st->state.epoch;
-	s.next_number = sn->next;
+	s.next_number = sn->head.next;
+	s.waiting = sn->head.next - sn->head.merged;
 	for (t = 0; t < NR_T_COUNT; t++) {
 		if ((rc = mdb_stat(sn->txn, st->dbi[t], &ms)) != 0)
 			return nr_store_rc(st, rc);
@@ -82,55 +84,162 @@ nr_snap_stat(struct nr_snap *sn, struct nr_store_stat *out)
 	return NR_OK;
 }
 
+/* Does an entry in the index count: merged, and not of a dead event? */
+static int
+counts(struct nr_snap *sn, uint64_t number, int *yes)
+{
+	MDB_val k = { sizeof(number), &number }, v;
+	MDB_cursor *c;
+	int rc;
+
+	*yes = 0;
+	if (number >= sn->head.merged)
+		return NR_OK;
+	if ((rc = nr_snap_cursor_of(sn, &c, NR_T_DEAD)) != NR_OK)
+		return rc;
+	rc = mdb_cursor_get(c, &k, &v, MDB_SET);
+	*yes = rc == MDB_NOTFOUND;
+	return rc == MDB_NOTFOUND ? NR_OK : rc;
+}
+
+/* Visit the live events that are not in the index yet. */
+static int
+each_young(struct nr_snap *sn, int (*each)(void *ctx,
+    const struct nr_event *ev), void *ctx)
+{
+	uint64_t n = sn->head.merged;
+	struct nr_event ev;
+	struct nr_hit hit;
+	int rc;
+
+	while ((rc = nr_snap_at(sn, &hit, n, INT64_MIN)) == NR_OK &&
+	    hit.line.p != NULL) {
+		n = hit.number + 1;
+		if (!nr_event_view_head(&ev, hit.line.p, hit.line.len))
+			return NR_ECORRUPT;
+		if ((rc = each(ctx, &ev)) != NR_OK)
+			return rc;
+	}
+	return rc;
+}
+
+static int
+count_kind(void *ctx, const struct nr_event *ev)
+{
+	uint64_t *events = ctx;
+
+	events[ev->kind]++;
+	return NR_OK;
+}
+
+static int
+count_kinds(struct nr_snap *sn, uint64_t *events)
+{
+	MDB_cursor *c;
+	MDB_val k, v;
+	int rc, yes;
+
+	if ((rc = nr_snap_cursor_of(sn, &c, NR_T_KIND)) != NR_OK)
+		return rc;
+	rc = mdb_cursor_get(c, &k, &v, MDB_FIRST);
+	while (rc == 0) {
+		if (k.mv_size < 2 + NR_NUMBER_LEN)
+			return NR_ECORRUPT;
+		rc = counts(sn, nr_get_be((unsigned char *)k.mv_data +
+		    k.mv_size - NR_NUMBER_LEN, NR_NUMBER_LEN), &yes);
+		if (rc == NR_OK && yes)
+			events[nr_get_be(k.mv_data, 2)]++;
+		if (rc == NR_OK)
+			rc = mdb_cursor_get(c, &k, &v, MDB_NEXT);
+	}
+	return rc != MDB_NOTFOUND ? rc : each_young(sn, count_kind, events);
+}
+
 int
 nr_snap_kinds(struct nr_snap *sn,
     int (*each)(void *ctx, unsigned kind, uint64_t events), void *ctx)
 {
-	unsigned kind = 0, next;
-	uint64_t events = 0;
-	MDB_cursor *c;
-	MDB_val k, v;
+	uint64_t *events;
+	unsigned kind;
 	int rc;
 
-	if ((rc = nr_snap_cursor_of(sn, &c, NR_T_KIND)) != NR_OK)
-		return nr_store_rc(sn->st, rc);
+	if ((events = calloc(65536, sizeof(events[0]))) == NULL)
+		return ENOMEM;
+	rc = count_kinds(sn, events);
+	for (kind = 0; rc == NR_OK && kind < 65536; kind++)
+		if (events[kind] > 0)
+			rc = each(ctx, kind, events[kind]);
+	free(events);
+	return nr_store_rc(sn->st, rc);
+}
+
+static int
+take_author(void *ctx, const struct nr_event *ev)
+{
+	return nr_buf_add(ctx, nr_tail(ev->pubkey), 8);
+}
+
+static int
+author_cmp(const void *a, const void *b)
+{
+	return memcmp(a, b, 8);
+}
+
+/* Count those in the index and those of the sorted list together. */
+static int
+count_authors(struct nr_snap *sn, uint64_t *out, const struct nr_buf *young)
+{
+	const char *p = young->p, *end = p + young->len;
+	unsigned char author[8] = { 0 };
+	uint64_t n = 0;
+	int have = 0, rc, yes;
+	MDB_cursor *c;
+	MDB_val k, v;
+
+	if ((rc = nr_snap_cursor_of(sn, &c, NR_T_AUTHOR)) != NR_OK)
+		return rc;
 	rc = mdb_cursor_get(c, &k, &v, MDB_FIRST);
 	while (rc == 0) {
-		next = (unsigned)nr_get_be(k.mv_data, 2);
-		if (next != kind && events > 0) {
-			if ((rc = each(ctx, kind, events)) != 0)
-				return rc;
-			events = 0;
+		if (k.mv_size < 8 + NR_NUMBER_LEN)
+			return NR_ECORRUPT;
+		rc = have && memcmp(author, k.mv_data, 8) == 0 ? (yes = 0) :
+		    counts(sn, nr_get_be((unsigned char *)k.mv_data +
+		    k.mv_size - NR_NUMBER_LEN, NR_NUMBER_LEN), &yes);
+		if (rc == NR_OK && yes) {
+			have = 1;
+			memcpy(author, k.mv_data, 8);
+			/* Young ones before it are counted, it itself once. */
+			for (; p < end && memcmp(p, author, 8) <= 0; p += 8)
+				n += memcmp(p, author, 8) != 0;
+			n++;
 		}
-		kind = next;
-		events++;
-		rc = mdb_cursor_get(c, &k, &v, MDB_NEXT);
+		if (rc == NR_OK)
+			rc = mdb_cursor_get(c, &k, &v, MDB_NEXT);
 	}
 	if (rc != MDB_NOTFOUND)
-		return nr_store_rc(sn->st, rc);
-	return events > 0 ? each(ctx, kind, events) : NR_OK;
+		return rc;
+	*out = n + (uint64_t)(end - p) / 8;
+	return NR_OK;
 }
 
 int
 nr_snap_authors(struct nr_snap *sn, uint64_t *out)
 {
-	unsigned char author[8] = { 0 };
-	MDB_val k = { 0, NULL }, v;
-	uint64_t n = 0;
-	MDB_cursor *c;
+	struct nr_buf young = { 0 };
+	size_t i, n = 0;
 	int rc;
 
-	if ((rc = nr_snap_cursor_of(sn, &c, NR_T_AUTHOR)) != NR_OK)
-		return nr_store_rc(sn->st, rc);
-	rc = mdb_cursor_get(c, &k, &v, MDB_FIRST);
-	while (rc == 0) {
-		if (n == 0 || memcmp(author, k.mv_data, 8) != 0)
-			n++;
-		memcpy(author, k.mv_data, 8);
-		rc = mdb_cursor_get(c, &k, &v, MDB_NEXT);
-	}
-	if (rc != MDB_NOTFOUND)
-		return nr_store_rc(sn->st, rc);
-	*out = n;
-	return NR_OK;
+	rc = each_young(sn, take_author, &young);
+	if (young.len > 0)
+		qsort(young.p, young.len / 8, 8, author_cmp);
+	for (i = 0; i < young.len; i += 8)
+		if (n == 0 || memcmp(young.p + n - 8, young.p + i, 8) != 0) {
+			memmove(young.p + n, young.p + i, 8);
+			n += 8;
+		}
+	young.len = n;
+	if (rc == NR_OK)
+		rc = count_authors(sn, out, &young);
+	nr_buf_free(&young);
+	return nr_store_rc(sn->st, rc);
 }

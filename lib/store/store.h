@@ -144,6 +144,16 @@ int	nr_store_delete(struct nr_store *st, size_t *ndeleted,
 int	nr_store_tend(struct nr_store *st, size_t *nswept, size_t max,
 	    int64_t now);
 
+/*
+ * Merge the newest events' entries into the index.  For writers to call
+ * after each batch; nr_store_put() does so itself only where it is
+ * overdue.
+ * ms       0: one step of some 10 ms, if enough of them wait; else what
+ *	    waits, for about that time; -1: all of it
+ * Returns  0, also where another process is at it; or as nr_store_put().
+ */
+int	nr_store_settle(struct nr_store *st, int ms);
+
 /* ---- Reading -------------------------------------------------------- */
 
 /*
@@ -217,7 +227,7 @@ void	nr_store_bell_read(int fd);
 
 /* ---- Reports -------------------------------------------------------- */
 
-#define NR_STORE_NTABLES	13
+#define NR_STORE_NTABLES	14
 
 struct nr_store_stat {
 	uint64_t	epoch;
@@ -226,6 +236,7 @@ struct nr_store_stat {
 	uint64_t	log_bytes, dead_bytes, log_lines;
 	uint64_t	index_bytes;	/* of the file */
 	uint64_t	index_free;	/* of these, in free pages */
+	uint64_t	waiting;	/* events to be merged into it */
 	uint64_t	segments;
 	unsigned	readers;
 	struct {

@@ -113,17 +113,18 @@ promising(const struct nr_range *r, const struct nr_entry *e)
 	    sizeof(r->author4[0]), u32_cmp) != NULL;
 }
 
-/* The key to start from: the end of the range that is read first. */
+#define BOUND_MAX	(10 + NR_TIME_MAX + 10)
+
+/* A key before all of a time, or behind them. */
 static size_t
-first_key(const struct nr_stream *s, const struct nr_range *r,
-    unsigned char *key)
+bound(const struct nr_stream *s, unsigned char key[BOUND_MAX], int64_t t,
+    int behind)
 {
 	unsigned char *p;
 
 	memcpy(key, s->prefix, s->plen);
-	p = nr_put_time(key + s->plen, r->reverse ? r->since : r->until);
-	if (!r->reverse) {
-		/* Behind every key of that time. */
+	p = nr_put_time(key + s->plen, t);
+	if (behind) {
 		memset(p, 0xff, 10);
 		p += 10;
 	}
@@ -142,7 +143,8 @@ seek(const struct nr_stream *s, const struct nr_range *r, MDB_cursor *c,
 		memcpy(key, s->key, s->keylen);
 		k->mv_size = s->keylen;
 	} else
-		k->mv_size = first_key(s, r, key);
+		k->mv_size = r->reverse ? bound(s, key, r->since, 0) :
+		    bound(s, key, r->until, 1);
 	k->mv_data = key;
 	rc = mdb_cursor_get(c, k, v, MDB_SET_RANGE);
 	if (r->reverse) {
@@ -196,6 +198,58 @@ remember(struct nr_stream *s, const MDB_val *k)
 	s->started = 1;
 }
 
+struct nr_span
+nr_stream_span(const struct nr_stream *s, const struct nr_run *run,
+    const struct nr_range *r)
+{
+	unsigned char from[BOUND_MAX], to[BOUND_MAX];
+	struct nr_span none = { run, 0, 0 };
+	size_t nfrom, nto;
+
+	if (!nr_run_may_have(run, s->table, s->prefix, s->plen))
+		return none;
+	nfrom = bound(s, from, r->since, 0);
+	nto = bound(s, to, r->until, 1);
+	return nr_run_span(run, s->table, from, nfrom, to, nto);
+}
+
+/* Take the next record of a span; returns 0 at its end. */
+static int
+next_record(const struct nr_stream *s, struct nr_span *span, int reverse,
+    struct nr_entry *e)
+{
+	const unsigned char *kp, *vp;
+	MDB_val k, v;
+	uint32_t i;
+
+	if (span->lo == span->hi)
+		return 0;
+	i = reverse ? span->lo++ : --span->hi;
+	nr_run_record(span->run, i, &kp, &k.mv_size, &vp, &v.mv_size);
+	k.mv_data = (void *)(uintptr_t)kp;
+	v.mv_data = (void *)(uintptr_t)vp;
+	decode(s, &k, &v, e);
+	return 1;
+}
+
+static void
+fill_from_run(struct nr_stream *s, const struct nr_range *r,
+    struct nr_query_cost *cost, int64_t *budget)
+{
+	struct nr_entry e;
+
+	while (s->n < s->want && *budget > 0) {
+		if (!next_record(s, &s->span, r->reverse, &e)) {
+			s->done = 1;
+			break;
+		}
+		cost->entries++;
+		--*budget;
+		if (e.number >= s->from && promising(r, &e))
+			s->entry[s->n++] = e;
+	}
+}
+
 int
 nr_stream_fill(struct nr_stream *s, struct nr_snap *sn,
     const struct nr_range *r, struct nr_query_cost *cost, int64_t *budget)
@@ -208,8 +262,13 @@ nr_stream_fill(struct nr_stream *s, struct nr_snap *sn,
 	s->at = s->n = 0;
 	if (s->done)
 		return NR_OK;
-	if ((rc = room(s)) != NR_OK ||
-	    (rc = nr_snap_cursor_of(sn, &c, s->table)) != NR_OK)
+	if ((rc = room(s)) != NR_OK)
+		return rc;
+	if (s->span.run != NULL) {
+		fill_from_run(s, r, cost, budget);
+		goto out;
+	}
+	if ((rc = nr_snap_cursor_of(sn, &c, s->table)) != NR_OK)
 		return rc;
 	cost->seeks++;
 	*budget -= SEEK_PRICE;
@@ -242,33 +301,68 @@ out:
 	return NR_OK;
 }
 
-int
-nr_stream_probe(struct nr_stream *s, struct nr_snap *sn,
-    const struct nr_range *r, unsigned max, unsigned *n, int64_t *span)
+/* What a probe has seen: how many, and from when to when. */
+struct seen {
+	unsigned	n;
+	int64_t		first, last;
+};
+
+static void
+see(struct seen *seen, int64_t t)
 {
-	struct nr_entry e, first = { 0 };
+	if (seen->n == 0 || t < seen->first)
+		seen->first = t;
+	if (seen->n == 0 || t > seen->last)
+		seen->last = t;
+	seen->n++;
+}
+
+static int
+probe_index(struct nr_stream *s, struct nr_snap *sn,
+    const struct nr_range *r, unsigned max, struct seen *seen)
+{
+	struct nr_entry e;
 	MDB_cursor *c;
 	MDB_val k, v;
 	int rc;
 
-	*n = 0;
-	*span = 0;
 	if ((rc = nr_snap_cursor_of(sn, &c, s->table)) != NR_OK)
 		return rc;
 	rc = seek(s, r, c, &k, &v);
-	while (rc == 0 && *n < max) {
+	while (rc == 0 && seen->n < max) {
 		if (!has_prefix(s, &k))
 			break;
 		decode(s, &k, &v, &e);
 		if (!in_range(s, r, &k, e.created_at))
 			break;
-		if ((*n)++ == 0)
-			first = e;
-		*span = e.created_at > first.created_at ?
-		    e.created_at - first.created_at :
-		    first.created_at - e.created_at;
+		see(seen, e.created_at);
 		rc = mdb_cursor_get(c, &k, &v, r->reverse ? MDB_NEXT :
 		    MDB_PREV);
 	}
 	return rc == MDB_NOTFOUND ? NR_OK : rc;
+}
+
+int
+nr_stream_probe(struct nr_stream *s, struct nr_snap *sn,
+    const struct nr_young *young, const struct nr_range *r, unsigned max,
+    unsigned *n, int64_t *span)
+{
+	struct seen seen = { 0 };
+	struct nr_entry e;
+	struct nr_span sp;
+	unsigned k;
+	size_t i;
+	int rc;
+
+	if ((rc = probe_index(s, sn, r, max, &seen)) != NR_OK)
+		return rc;
+	for (i = 0; young != NULL && i < young->nruns; i++) {
+		sp = nr_stream_span(s, young->run[i], r);
+		for (k = 0; k < max &&
+		    next_record(s, &sp, r->reverse, &e); k++)
+			see(&seen, e.created_at);
+	}
+	*n = seen.n;
+	*span = seen.last - seen.first;
+	return NR_OK;
 }

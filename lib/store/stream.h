@@ -11,6 +11,7 @@
 #include "filter/filter.h"
 #include "store/query.h"
 #include "store/snap.h"
+#include "store/young.h"
 
 /* What an index entry says about an event. */
 struct nr_entry {
@@ -32,6 +33,9 @@ struct nr_stream {
 	unsigned	 want;		/* entries to read at once */
 	unsigned	 at, n, cap;
 	struct nr_entry	*entry;
+	/* Of a run in memory instead: what is not read yet. */
+	struct nr_span	 span;
+	uint64_t	 from;		/* lower numbers are in the index */
 };
 
 /* What all streams of one filter share. */
@@ -57,12 +61,17 @@ int	nr_stream_fill(struct nr_stream *s, struct nr_snap *sn,
 
 void	nr_stream_free(struct nr_stream *s);
 
+/* What of a stream's range is in a run; lo == hi where nothing is. */
+struct nr_span nr_stream_span(const struct nr_stream *s,
+	    const struct nr_run *run, const struct nr_range *r);
+
 /*
- * Count entries of the stream within the range, up to max; span is the
- * time that they cover.  Leaves the stream as it was.
+ * Count entries of the stream within the range, in the index and in the
+ * set's runs, up to max of each; span is the time that they cover.  Leaves
+ * the stream as it was.
  */
 int	nr_stream_probe(struct nr_stream *s, struct nr_snap *sn,
-	    const struct nr_range *r, unsigned max, unsigned *n,
-	    int64_t *span);
+	    const struct nr_young *young, const struct nr_range *r,
+	    unsigned max, unsigned *n, int64_t *span);
 
 #endif

@@ -90,11 +90,11 @@ nr_tail_set_aside(struct nr_store *st, uint32_t segment, uint64_t offset,
 	    nr_log_truncate(&st->log, segment, offset);
 }
 
-/* Apply the complete lines in b, which start at w->end. */
+/* Apply the complete lines in b, which start at w->head.end. */
 static int
 apply_lines(struct nr_writer *w, const struct nr_buf *b)
 {
-	struct nr_place at = { .segment = w->end.segment };
+	struct nr_place at = { .segment = w->head.end.segment };
 	const char *p = b->p, *end = b->p + b->len, *lf;
 	struct nr_item item;
 	struct nr_view line;
@@ -104,35 +104,35 @@ apply_lines(struct nr_writer *w, const struct nr_buf *b)
 	    (lf = memchr(p, '\n', (size_t)(end - p))) != NULL) {
 		line.p = p;
 		line.len = (size_t)(lf - p);
-		at.offset = (uint32_t)w->end.offset;
+		at.offset = (uint32_t)w->head.end.offset;
 		at.len = (uint32_t)line.len;
 		if (nr_log_line_valid(w->st->verifier, &item, line))
 			rc = nr_rules_apply(w, &item, &at, 0, -1);
 		if (rc == NR_OK)
 			rc = nr_writer_count(w, at.segment,
 			    (int64_t)line.len + 1, 1);
-		w->end.offset += line.len + 1;
+		w->head.end.offset += line.len + 1;
 		p = lf + 1;
 	}
 	return rc;
 }
 
 /*
- * Index one chunk of the segment that w->end is in.  The lines become
+ * Index one chunk of the segment that w->head.end is in.  The lines become
  * pending, so that they are written again where they are, and synced.
  */
 static int
 take_chunk(struct nr_writer *w, uint64_t size)
 {
-	uint64_t left = size - w->end.offset;
+	uint64_t left = size - w->head.end.offset;
 	size_t want = left < NR_TAIL_CHUNK ? (size_t)left : NR_TAIL_CHUNK;
 	struct nr_view torn;
 	char *last;
 	int rc;
 
 	for (;;) {
-		rc = read_chunk(w->st, &w->pending, w->end.segment,
-		    w->end.offset, want);
+		rc = read_chunk(w->st, &w->pending, w->head.end.segment,
+		    w->head.end.offset, want);
 		if (rc != NR_OK)
 			return rc;
 		last = memrchr(w->pending.p, '\n', w->pending.len);
@@ -144,10 +144,10 @@ take_chunk(struct nr_writer *w, uint64_t size)
 		torn.p = w->pending.p;
 		torn.len = w->pending.len;
 		w->pending.len = 0;
-		return nr_tail_set_aside(w->st, w->end.segment, w->end.offset, torn);
+		return nr_tail_set_aside(w->st, w->head.end.segment, w->head.end.offset, torn);
 	}
 	w->pending.len = (size_t)(last + 1 - w->pending.p);
-	w->pending_at = w->end;
+	w->pending_at = w->head.end;
 	return apply_lines(w, &w->pending);
 }
 
@@ -158,37 +158,35 @@ take_chunk(struct nr_writer *w, uint64_t size)
 static int
 step(struct nr_store *st, int *done)
 {
-	struct nr_writer w = { .st = st, .sorter = st->sorter,
-	    .maps.log = &st->log };
+	struct nr_writer w = { .st = st, .maps.log = &st->log };
 	uint64_t size = 0;
 	int rc;
 
 	*done = 0;
 	if ((rc = nr_writer_open(st, &w)) != NR_OK)
 		return rc;
-	if (w.end.segment != 0) {
-		rc = nr_log_size(&st->log, w.end.segment, &size);
+	if (w.head.end.segment != 0) {
+		rc = nr_log_size(&st->log, w.head.end.segment, &size);
 		if (rc == ENOENT || (rc == NR_OK && (size > UINT32_MAX ||
-		    size < w.end.offset)))
+		    size < w.head.end.offset)))
 			rc = NR_ECORRUPT;
 	}
-	if (rc == NR_OK && size == w.end.offset) {
-		rc = nr_log_size(&st->log, w.end.segment + 1, &size);
+	if (rc == NR_OK && size == w.head.end.offset) {
+		rc = nr_log_size(&st->log, w.head.end.segment + 1, &size);
 		if (rc == ENOENT) {
 			*done = 1;
 			nr_writer_free(&w);
 			return NR_OK;
 		}
-		w.end.segment++;
-		w.end.offset = 0;
-		w.pending_at = w.end;
+		w.head.end.segment++;
+		w.head.end.offset = 0;
+		w.pending_at = w.head.end;
 	}
-	if (rc == NR_OK && size > w.end.offset)
+	if (rc == NR_OK && size > w.head.end.offset)
 		rc = take_chunk(&w, size);
 	if (rc == NR_OK)
 		return nr_write_step(&w);
 	nr_writer_free(&w);
-	nr_sorter_clear(st->sorter);
 	return rc;
 }
 

@@ -11,7 +11,7 @@
  * Until the log is written, a failure leaves nothing behind.  After it,
  * the lines are a tail, which the next writer indexes or sets aside.
  */
-#include "store/internal.h"
+#include "store/young.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -42,21 +42,15 @@ space_left(struct nr_store *st)
 
 /* Read where the log ends and which number is next. */
 static int
-read_meta(struct nr_writer *w)
+read_head(struct nr_writer *w)
 {
-	MDB_dbi dbi = w->st->dbi[NR_T_META];
-	size_t len;
 	int rc;
 
-	rc = nr_meta_get(w->txn, dbi, "end", &w->end, sizeof(w->end), &len);
-	if (rc == NR_OK)
-		rc = nr_meta_get(w->txn, dbi, "next", &w->next,
-		    sizeof(w->next), &len);
-	if (rc == NR_OK)
-		rc = nr_meta_get(w->txn, dbi, "deaths", &w->deaths,
-		    sizeof(w->deaths), &len);
-	w->pending_at = w->end;
-	return rc;
+	if ((rc = nr_head_get(w->txn, w->st, &w->head)) != NR_OK)
+		return rc;
+	w->first = w->head.next;
+	w->pending_at = w->head.end;
+	return NR_OK;
 }
 
 int
@@ -77,7 +71,7 @@ nr_writer_open(struct nr_store *st, struct nr_writer *w)
 		w->txn = NULL;
 		return rc;
 	}
-	return read_meta(w);
+	return read_head(w);
 }
 
 void
@@ -148,7 +142,6 @@ nr_write_begin(struct nr_store *st, struct nr_writer *w)
 	memset(w, 0, sizeof(*w));
 	w->st = st;
 	w->maps.log = &st->log;
-	w->sorter = st->sorter;
 	if ((rc = enter(st)) != NR_OK)
 		return rc;
 	/* A tail is committed on its own: it is not this caller's. */
@@ -157,6 +150,9 @@ nr_write_begin(struct nr_store *st, struct nr_writer *w)
 		rc = space_left(st);
 	if (rc == NR_OK)
 		rc = nr_writer_open(st, w);
+	/* Collected only where somebody here reads them. */
+	if (nr_young_wanted(st))
+		w->sorter = st->sorter;
 	if (rc == NR_OK)
 		rc = nr_deaths_take(w);
 	if (rc != NR_OK)
@@ -168,26 +164,6 @@ void
 nr_write_abort(struct nr_writer *w)
 {
 	release(w);
-}
-
-/* One index change. */
-static int
-change(void *ctx, enum nr_table t, enum nr_op op, const struct nr_key *key)
-{
-	struct nr_writer *w = ctx;
-	MDB_val k = { key->klen, (void *)(uintptr_t)key->k };
-	MDB_val v = { key->vlen, (void *)(uintptr_t)key->v };
-	MDB_cursor *c;
-	int rc;
-
-	if ((rc = nr_writer_cursor(w, &c, t)) != NR_OK)
-		return rc;
-	if (op == NR_OP_PUT)
-		return mdb_cursor_put(c, &k, &v, 0);
-	/* Not there: a tag that the event has twice. */
-	if ((rc = mdb_cursor_get(c, &k, &v, MDB_SET)) == MDB_NOTFOUND)
-		return NR_OK;
-	return rc != 0 ? rc : mdb_cursor_del(c, 0);
 }
 
 static struct nr_segdelta *
@@ -296,19 +272,10 @@ nr_writer_put_segments(struct nr_writer *w)
 }
 
 int
-nr_writer_put_meta(struct nr_writer *w)
+nr_writer_put_head(struct nr_writer *w)
 {
-	MDB_dbi dbi = w->st->dbi[NR_T_META];
-	int rc;
-
-	rc = nr_meta_put(w->txn, dbi, "end", &w->end, sizeof(w->end));
-	if (rc == 0)
-		rc = nr_meta_put(w->txn, dbi, "next", &w->next,
-		    sizeof(w->next));
-	if (rc == 0)
-		rc = nr_meta_put(w->txn, dbi, "deaths", &w->deaths,
-		    sizeof(w->deaths));
-	return rc;
+	return nr_meta_put(w->txn, w->st->dbi[NR_T_META], "head", &w->head,
+	    sizeof(w->head));
 }
 
 /* Begin a new segment where the present one is full, or there is none. */
@@ -317,14 +284,14 @@ nr_writer_rotate(struct nr_writer *w)
 {
 	int rc;
 
-	if (w->end.segment != 0 &&
-	    w->end.offset < w->st->log.segment_bytes)
+	if (w->head.end.segment != 0 &&
+	    w->head.end.offset < w->st->log.segment_bytes)
 		return NR_OK;
-	if ((rc = nr_log_create(&w->st->log, w->end.segment + 1)) != NR_OK)
+	if ((rc = nr_log_create(&w->st->log, w->head.end.segment + 1)) != NR_OK)
 		return rc;
-	w->end.segment++;
-	w->end.offset = 0;
-	w->pending_at = w->end;
+	w->head.end.segment++;
+	w->head.end.offset = 0;
+	w->pending_at = w->head.end;
 	return NR_OK;
 }
 
@@ -338,13 +305,13 @@ nr_writer_append(struct nr_writer *w, struct nr_place *at,
 		return rc;
 	if ((rc = nr_buf_reserve(&w->pending, line.len + 1)) != NR_OK)
 		return rc;
-	at->segment = w->end.segment;
-	at->offset = (uint32_t)w->end.offset;
+	at->segment = w->head.end.segment;
+	at->offset = (uint32_t)w->head.end.offset;
 	at->len = (uint32_t)line.len;
 	memcpy(w->pending.p + w->pending.len, line.p, line.len);
 	w->pending.p[w->pending.len + line.len] = '\n';
 	w->pending.len += line.len + 1;
-	w->end.offset += line.len + 1;
+	w->head.end.offset += line.len + 1;
 	return nr_writer_count(w, at->segment, (int64_t)line.len + 1, 1);
 }
 
@@ -359,7 +326,7 @@ nr_writer_flush_log(struct nr_writer *w)
 	    w->pending_at.offset, w->pending.p, w->pending.len);
 	if (rc == NR_OK) {
 		w->pending.len = 0;
-		w->pending_at = w->end;
+		w->pending_at = w->head.end;
 	}
 	return rc;
 }
@@ -399,11 +366,9 @@ nr_write_step(struct nr_writer *w)
 {
 	int rc;
 
-	rc = nr_sorter_walk(w->sorter, change, w);
+	rc = nr_writer_put_segments(w);
 	if (rc == NR_OK)
-		rc = nr_writer_put_segments(w);
-	if (rc == NR_OK)
-		rc = nr_writer_put_meta(w);
+		rc = nr_writer_put_head(w);
 	if (rc == NR_OK)
 		rc = make_durable(w);
 	if (rc == NR_OK) {
@@ -414,8 +379,10 @@ nr_write_step(struct nr_writer *w)
 			(void)nr_log_truncate(&w->st->log,
 			    w->written_at.segment, w->written_at.offset);
 	}
+	if (rc == NR_OK && w->sorter != NULL)
+		nr_young_add(w->st, w->sorter, w->first, &w->head);
 	w->st->last_write = nr_now_ms();
-	nr_sorter_clear(w->sorter);
+	nr_sorter_clear(w->st->sorter);
 	nr_writer_free(w);
 	return rc;
 }

@@ -1,0 +1,438 @@
+/*
+ * Merging the newest events' entries into the index, some thousands at a
+ * time and in the order of the keys, so that each page is written once
+ * for many entries.  Entries of events that have died are removed in the
+ * same pass; until then they are hints that lead nowhere.
+ *
+ * A merge belongs to one process, which holds the byte MERGE.  It can be
+ * given up at any moment and begun anew, by anybody: putting an entry that
+ * is there and removing one that is not change nothing.  Where the holder
+ * does not get on, another process begins its own; nr_head.merge_seq tells
+ * the first one so.
+ */
+#include "store/internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/snap.h"
+#include "util/buf.h"
+#include "util/err.h"
+#include "util/times.h"
+
+/* A share of all events waits to be merged, within limits. */
+#define SHARE		16
+#define LEAST		4096
+#define MOST		65536
+
+#define COLLECT		2000	/* events looked at in one step */
+#define SLICE_MS	10	/* of merging in one transaction */
+#define LOOK		256	/* entries between looks at the clock */
+#define AWAY_MS		5000	/* after somebody else has taken over */
+#define HELD		((size_t)48 << 20)
+
+struct nr_merge {
+	uint64_t	 seq;
+	uint64_t	 target;	/* events below are merged at the end */
+	uint64_t	 collected;	/* the next to be read */
+	int		 collecting;
+	struct nr_sorter *sorter;
+	struct nr_snap	*sn;
+	struct nr_buf	 dead;		/* numbers whose entries are removed */
+};
+
+static void
+merge_free(struct nr_store *st)
+{
+	struct nr_merge *m = st->merge;
+
+	if (m == NULL)
+		return;
+	nr_sorter_free(m->sorter);
+	nr_snap_free(m->sn);
+	nr_buf_free(&m->dead);
+	free(m);
+	st->merge = NULL;
+	if (st->merge_held)
+		nr_lock_drop(st->lockfd, NR_LOCK_MERGE);
+	st->merge_held = 0;
+}
+
+void
+nr_merge_abandon(struct nr_store *st)
+{
+	merge_free(st);
+}
+
+/* How many may wait before a merge is due. */
+static uint64_t
+limit(uint64_t events)
+{
+	uint64_t n = events / SHARE;
+
+	return n < LEAST ? LEAST : n > MOST ? MOST : n;
+}
+
+/* What there is to do. */
+struct situation {
+	uint64_t	waiting, limit;
+	int		overdue;
+};
+
+static int
+look(struct nr_store *st, struct situation *s)
+{
+	uint64_t events = 0, dead = 0;
+	struct nr_head head;
+	MDB_txn *txn;
+	MDB_stat ms;
+	int rc;
+
+	pthread_rwlock_rdlock(&st->map_lock);
+	rc = mdb_txn_begin(st->env, NULL, MDB_RDONLY, &txn);
+	if (rc == 0) {
+		rc = nr_head_get(txn, st, &head);
+		if (rc == 0 && (rc = mdb_stat(txn, st->dbi[NR_T_EVENT],
+		    &ms)) == 0)
+			events = ms.ms_entries;
+		if (rc == 0 && (rc = mdb_stat(txn, st->dbi[NR_T_DEAD],
+		    &ms)) == 0)
+			dead = ms.ms_entries;
+		mdb_txn_abort(txn);
+	}
+	pthread_rwlock_unlock(&st->map_lock);
+	if (rc != 0)
+		return rc;
+	s->waiting = head.next - head.merged + dead;
+	s->limit = limit(events);
+	s->overdue = s->waiting > 2 * s->limit + LEAST;
+	return NR_OK;
+}
+
+/* ---- beginning ------------------------------------------------------------- */
+
+/* Say in the index that a merge up to the present end has begun. */
+static int
+announce(struct nr_writer *w, void *ctx, int *changed)
+{
+	struct nr_merge *m = ctx;
+
+	(void)changed;
+	w->head.merge_seq++;
+	w->head.target = w->head.next;
+	m->seq = w->head.merge_seq;
+	m->target = w->head.target;
+	m->collected = w->head.merged;
+	return NR_OK;
+}
+
+static int
+begin(struct nr_store *st)
+{
+	struct nr_merge *m;
+	int rc;
+
+	if ((m = calloc(1, sizeof(*m))) == NULL)
+		return ENOMEM;
+	st->merge = m;
+	m->collecting = 1;
+	rc = nr_sorter_new(&m->sorter, st->dirfd, HELD);
+	if (rc == NR_OK)
+		rc = nr_snap_new(&m->sn, st);
+	if (rc == NR_OK)
+		rc = nr_transact(st, announce, m);
+	if (rc != NR_OK)
+		merge_free(st);
+	return rc;
+}
+
+/* ---- collecting --------------------------------------------------------------- */
+
+struct collect {
+	struct nr_sorter	*sorter;
+	enum nr_op		 op;
+};
+
+static int
+collect_entry(void *ctx, enum nr_table t, const struct nr_key *key)
+{
+	struct collect *c = ctx;
+
+	return nr_sorter_add(c->sorter, t, c->op, key);
+}
+
+/* Some of the young events that are alive. */
+static int
+collect_young(struct nr_merge *m)
+{
+	struct collect c = { m->sorter, NR_OP_PUT };
+	struct nr_event ev;
+	struct nr_hit hit;
+	unsigned n;
+	int rc = NR_OK;
+
+	for (n = 0; rc == NR_OK && n < COLLECT &&
+	    m->collected < m->target; n++) {
+		rc = nr_snap_at(m->sn, &hit, m->collected, INT64_MIN);
+		if (rc != NR_OK)
+			break;
+		if (hit.line.p == NULL || hit.number >= m->target) {
+			m->collected = m->target;
+			break;
+		}
+		m->collected = hit.number + 1;
+		if (!nr_event_view_head(&ev, hit.line.p, hit.line.len))
+			return NR_ECORRUPT;
+		rc = nr_entries(&ev, hit.number, collect_entry, &c);
+	}
+	return rc;
+}
+
+/* All that have died; there are not many, for each merge takes them. */
+static int
+collect_dead(struct nr_merge *m)
+{
+	struct collect c = { m->sorter, NR_OP_DEL };
+	struct nr_place at;
+	struct nr_event ev;
+	struct nr_view line;
+	uint64_t number;
+	MDB_cursor *cur;
+	MDB_val k, v;
+	int rc;
+
+	if ((rc = nr_snap_cursor_of(m->sn, &cur, NR_T_DEAD)) != NR_OK)
+		return rc;
+	rc = mdb_cursor_get(cur, &k, &v, MDB_FIRST);
+	while (rc == 0) {
+		if (k.mv_size != sizeof(number) || v.mv_size != sizeof(at))
+			return NR_ECORRUPT;
+		memcpy(&number, k.mv_data, sizeof(number));
+		memcpy(&at, v.mv_data, sizeof(at));
+		if ((rc = nr_maps_line(&m->sn->maps, &line, &at)) != NR_OK)
+			return rc;
+		if (!nr_event_view_head(&ev, line.p, line.len))
+			return NR_ECORRUPT;
+		rc = nr_entries(&ev, number, collect_entry, &c);
+		if (rc == NR_OK)
+			rc = nr_buf_add(&m->dead, &number, sizeof(number));
+		if (rc == NR_OK)
+			rc = mdb_cursor_get(cur, &k, &v, MDB_NEXT);
+	}
+	return rc == MDB_NOTFOUND ? NR_OK : rc;
+}
+
+static int
+collect(struct nr_merge *m)
+{
+	int rc;
+
+	if ((rc = nr_snap_renew(m->sn)) != NR_OK)
+		return rc;
+	if (m->collected < m->target)
+		rc = collect_young(m);
+	else {
+		rc = collect_dead(m);
+		m->collecting = 0;
+	}
+	nr_snap_release(m->sn);
+	return rc;
+}
+
+/* ---- merging --------------------------------------------------------------------- */
+
+static int
+apply_entry(struct nr_writer *w, enum nr_table t, enum nr_op op,
+    const struct nr_key *key)
+{
+	MDB_val k = { key->klen, (void *)(uintptr_t)key->k };
+	MDB_val v = { key->vlen, (void *)(uintptr_t)key->v };
+	MDB_cursor *c;
+	int rc;
+
+	if ((rc = nr_writer_cursor(w, &c, t)) != NR_OK)
+		return rc;
+	if (op == NR_OP_PUT)
+		return mdb_cursor_put(c, &k, &v, 0);
+	if ((rc = mdb_cursor_get(c, &k, &v, MDB_SET)) != 0)
+		return rc == MDB_NOTFOUND ? NR_OK : rc;
+	/* By time, an event that came back has the key of the dead one. */
+	if (v.mv_size != key->vlen || memcmp(v.mv_data, key->v, v.mv_size) != 0)
+		return NR_OK;
+	return mdb_cursor_del(c, 0);
+}
+
+/* Everything is in the index: say so, and forget the dead. */
+static int
+finish(struct nr_writer *w, struct nr_merge *m)
+{
+	uint64_t number;
+	MDB_cursor *c;
+	MDB_val k, v;
+	size_t i;
+	int rc;
+
+	if ((rc = nr_writer_cursor(w, &c, NR_T_DEAD)) != NR_OK)
+		return rc;
+	for (i = 0; i < m->dead.len; i += sizeof(number)) {
+		memcpy(&number, m->dead.p + i, sizeof(number));
+		k.mv_size = sizeof(number);
+		k.mv_data = &number;
+		rc = mdb_cursor_get(c, &k, &v, MDB_SET);
+		if (rc == 0)
+			rc = mdb_cursor_del(c, 0);
+		if (rc != 0 && rc != MDB_NOTFOUND)
+			return rc;
+	}
+	w->head.merged = m->target;
+	w->head.target = 0;
+	return NR_OK;
+}
+
+struct slice {
+	struct nr_merge	*m;
+	int		 done, lost;
+};
+
+static int
+apply_slice(struct nr_writer *w, void *ctx, int *changed)
+{
+	int64_t until = nr_now_ms() + SLICE_MS;
+	struct slice *s = ctx;
+	struct nr_key key;
+	enum nr_table t;
+	enum nr_op op;
+	unsigned n;
+	int rc, more = 1;
+
+	/* Somebody else has begun one: ours is of no use any more. */
+	if (w->head.merge_seq != s->m->seq ||
+	    w->head.target != s->m->target) {
+		*changed = 0;
+		s->lost = 1;
+		return NR_OK;
+	}
+	for (n = 1; n % LOOK != 0 || nr_now_ms() < until; n++) {
+		if ((rc = nr_sorter_next(s->m->sorter, &more, &t, &op,
+		    &key)) != NR_OK)
+			return rc;
+		if (!more)
+			break;
+		if ((rc = apply_entry(w, t, op, &key)) != NR_OK)
+			return rc;
+	}
+	if (more)
+		return NR_OK;
+	s->done = 1;
+	return finish(w, s->m);
+}
+
+/* One step of the merge that is under way. */
+static int
+step(struct nr_store *st)
+{
+	struct slice s = { .m = st->merge };
+	int rc;
+
+	if (st->merge->collecting) {
+		rc = collect(st->merge);
+		if (rc == NR_OK && !st->merge->collecting)
+			rc = nr_sorter_begin(st->merge->sorter);
+	} else
+		rc = nr_transact(st, apply_slice, &s);
+	/*
+	 * A failed slice has consumed entries that were not written: the
+	 * next merge begins from the log again.
+	 */
+	if (rc != NR_OK || s.done || s.lost)
+		merge_free(st);
+	if (s.lost)
+		st->merge_after = nr_now_ms() + AWAY_MS;
+	return rc;
+}
+
+/*
+ * Begin one, unless it is somebody else's turn.  Who is busy for so long
+ * that far too many wait (stopped, perhaps) has lost it.
+ */
+static int
+try_begin(struct nr_store *st, const struct situation *s)
+{
+	int rc;
+
+	if (nr_now_ms() < st->merge_after)
+		return NR_OK;
+	rc = nr_lock_take(st->lockfd, NR_LOCK_MERGE, 1, 0);
+	if (rc == NR_EBUSY)
+		return s->overdue ? begin(st) : NR_OK;
+	if (rc != NR_OK)
+		return rc;
+	st->merge_held = 1;
+	if ((rc = begin(st)) != NR_OK) {
+		nr_lock_drop(st->lockfd, NR_LOCK_MERGE);
+		st->merge_held = 0;
+	}
+	return rc;
+}
+
+/* enough  how many must wait for a merge to begin, if less than usual */
+static int
+settle(struct nr_store *st, uint64_t enough, int64_t until)
+{
+	struct situation s;
+	int rc = NR_OK;
+
+	do {
+		if (st->merge == NULL) {
+			if ((rc = look(st, &s)) != NR_OK)
+				break;
+			if (s.waiting == 0 || (s.waiting < s.limit &&
+			    s.waiting < enough))
+				break;
+			rc = try_begin(st, &s);
+		}
+		if (rc != NR_OK || st->merge == NULL)
+			break;
+		rc = step(st);
+	} while (rc == NR_OK && nr_now_ms() < until);
+	return rc;
+}
+
+int
+nr_store_settle(struct nr_store *st, int ms)
+{
+	int64_t last_write = st->last_write, until = 0;
+	int rc;
+
+	if (ms != 0)
+		until = ms < 0 ? INT64_MAX : nr_now_ms() + ms;
+	pthread_mutex_lock(&st->merge_lock);
+	rc = settle(st, ms == 0 ? UINT64_MAX : 1, until);
+	pthread_mutex_unlock(&st->merge_lock);
+	/* This does not count as something new. */
+	st->last_write = last_write;
+	return nr_store_rc(st, rc);
+}
+
+int
+nr_merge_waits(struct nr_store *st, int *yes)
+{
+	struct situation s;
+	int rc;
+
+	if ((rc = look(st, &s)) == NR_OK)
+		*yes = s.waiting > 0;
+	return rc;
+}
+
+int
+nr_merge_overdue(struct nr_store *st)
+{
+	struct situation s;
+	int rc;
+
+	if ((rc = look(st, &s)) == NR_OK && s.overdue)
+		rc = nr_store_settle(st, -1);
+	return rc;
+}
