@@ -263,9 +263,12 @@ count_results(struct run *run, const struct nr_item *item, size_t n)
 static void
 settle(struct run *run, int ms)
 {
+	static const struct timespec nap = { .tv_nsec = 50000000 };
 	int rc = nr_store_settle(run->st, ms);
 
-	if (rc != NR_OK && rc != NR_EBUSY)
+	if (rc == NR_EBUSY && ms == 0)
+		nanosleep(&nap, NULL);
+	else if (rc != NR_OK && rc != NR_EBUSY)
 		nr_warn("%s: %s", run->dir, nr_strerror(rc));
 }
 

@@ -78,6 +78,7 @@ struct nr_head {
 	uint64_t	merged;
 	uint64_t	target;		/* of the merge under way, or 0 */
 	uint64_t	merge_seq;	/* counts the merges begun */
+	uint64_t	merge_step;	/* and their steps */
 };
 
 #define NR_KEY_MAX	64

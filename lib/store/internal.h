@@ -55,6 +55,9 @@ struct nr_store {
 	struct nr_merge		*merge;		/* under way, or NULL */
 	int			 merge_held;	/* the lock's byte, too */
 	int64_t			 merge_after;	/* ms: not before */
+	uint64_t		 merge_ours;	/* the last merge we began */
+	uint64_t		 merge_seen;	/* others' progress, */
+	int64_t			 merge_seen_at;	/* and when it was seen */
 	pthread_mutex_t		 young_lock;
 	struct nr_young		*young;		/* NULL: nobody has asked */
 	uint64_t		 young_merged;	/* as last seen */
@@ -183,8 +186,8 @@ void	nr_merge_abandon(struct nr_store *st);
 /* Is there anything to merge? */
 int	nr_merge_waits(struct nr_store *st, int *yes);
 
-/* Merge until what waits is within bounds again, if it is far beyond. */
-int	nr_merge_overdue(struct nr_store *st);
+/* Merge for a while, if far too many wait; n of them have come just now. */
+int	nr_merge_overdue(struct nr_store *st, size_t n);
 
 /* ---- rules.c: what an event does to the others ------------------------ */
 

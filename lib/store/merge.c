@@ -7,8 +7,8 @@
  * A merge belongs to one process, which holds the byte MERGE.  It can be
  * given up at any moment and begun anew, by anybody: putting an entry that
  * is there and removing one that is not change nothing.  Where the holder
- * does not get on, another process begins its own; nr_head.merge_seq tells
- * the first one so.
+ * does not get on (it is stopped, or waits for input), another process
+ * begins its own; nr_head.merge_seq tells the first one so.
  */
 #include "store/internal.h"
 
@@ -29,7 +29,9 @@
 #define COLLECT		2000	/* events looked at in one step */
 #define SLICE_MS	10	/* of merging in one transaction */
 #define LOOK		256	/* entries between looks at the clock */
+#define STALE_MS	2000	/* without a step: does not get on */
 #define AWAY_MS		5000	/* after somebody else has taken over */
+#define HURRY_MS	50	/* for each call, when too many wait */
 #define HELD		((size_t)48 << 20)
 
 struct nr_merge {
@@ -77,8 +79,24 @@ limit(uint64_t events)
 /* What there is to do. */
 struct situation {
 	uint64_t	waiting, limit;
-	int		overdue;
+	int		stale;		/* nobody's merge gets on */
 };
+
+/* Has anybody's merge made a step since we last looked? */
+static int
+stale(struct nr_store *st, const struct nr_head *head)
+{
+	uint64_t seen = head->merge_seq + head->merge_step;
+	int64_t now = nr_now_ms();
+
+	if (seen != st->merge_seen || st->merge_seen_at == 0) {
+		st->merge_seen = seen;
+		st->merge_seen_at = now;
+	}
+	/* Who has done nothing since ours began has lost his. */
+	return now - st->merge_seen_at > STALE_MS ||
+	    (head->merge_seq > 0 && head->merge_seq == st->merge_ours);
+}
 
 static int
 look(struct nr_store *st, struct situation *s)
@@ -106,7 +124,7 @@ look(struct nr_store *st, struct situation *s)
 		return rc;
 	s->waiting = head.next - head.merged + dead;
 	s->limit = limit(events);
-	s->overdue = s->waiting > 2 * s->limit + LEAST;
+	s->stale = stale(st, &head);
 	return NR_OK;
 }
 
@@ -120,6 +138,7 @@ announce(struct nr_writer *w, void *ctx, int *changed)
 
 	(void)changed;
 	w->head.merge_seq++;
+	w->head.merge_step++;
 	w->head.target = w->head.next;
 	m->seq = w->head.merge_seq;
 	m->target = w->head.target;
@@ -144,6 +163,8 @@ begin(struct nr_store *st)
 		rc = nr_transact(st, announce, m);
 	if (rc != NR_OK)
 		merge_free(st);
+	else
+		st->merge_ours = m->seq;
 	return rc;
 }
 
@@ -313,6 +334,7 @@ apply_slice(struct nr_writer *w, void *ctx, int *changed)
 		s->lost = 1;
 		return NR_OK;
 	}
+	w->head.merge_step++;
 	for (n = 1; n % LOOK != 0 || nr_now_ms() < until; n++) {
 		if ((rc = nr_sorter_next(s->m->sorter, &more, &t, &op,
 		    &key)) != NR_OK)
@@ -352,10 +374,7 @@ step(struct nr_store *st)
 	return rc;
 }
 
-/*
- * Begin one, unless it is somebody else's turn.  Who is busy for so long
- * that far too many wait (stopped, perhaps) has lost it.
- */
+/* Begin one, unless it is somebody else's turn. */
 static int
 try_begin(struct nr_store *st, const struct situation *s)
 {
@@ -365,7 +384,7 @@ try_begin(struct nr_store *st, const struct situation *s)
 		return NR_OK;
 	rc = nr_lock_take(st->lockfd, NR_LOCK_MERGE, 1, 0);
 	if (rc == NR_EBUSY)
-		return s->overdue ? begin(st) : NR_OK;
+		return s->stale ? begin(st) : NR_OK;
 	if (rc != NR_OK)
 		return rc;
 	st->merge_held = 1;
@@ -376,25 +395,29 @@ try_begin(struct nr_store *st, const struct situation *s)
 	return rc;
 }
 
-/* enough  how many must wait for a merge to begin, if less than usual */
 static int
-settle(struct nr_store *st, uint64_t enough, int64_t until)
+settle(struct nr_store *st, int ms)
 {
+	int64_t until = ms < 0 ? INT64_MAX : nr_now_ms() + ms;
 	struct situation s;
-	int rc = NR_OK;
+	int rc;
 
+	if ((rc = look(st, &s)) != NR_OK)
+		return rc;
+	if (ms == 0 && s.waiting > 2 * s.limit)
+		until += HURRY_MS;
 	do {
 		if (st->merge == NULL) {
-			if ((rc = look(st, &s)) != NR_OK)
-				break;
-			if (s.waiting == 0 || (s.waiting < s.limit &&
-			    s.waiting < enough))
+			if ((rc = look(st, &s)) != NR_OK || s.waiting == 0 ||
+			    (ms == 0 && s.waiting < s.limit))
 				break;
 			rc = try_begin(st, &s);
+			if (rc == NR_OK && st->merge == NULL)
+				return s.waiting > 2 * s.limit ? NR_EBUSY :
+				    NR_OK;
 		}
-		if (rc != NR_OK || st->merge == NULL)
-			break;
-		rc = step(st);
+		if (rc == NR_OK)
+			rc = step(st);
 	} while (rc == NR_OK && nr_now_ms() < until);
 	return rc;
 }
@@ -402,13 +425,11 @@ settle(struct nr_store *st, uint64_t enough, int64_t until)
 int
 nr_store_settle(struct nr_store *st, int ms)
 {
-	int64_t last_write = st->last_write, until = 0;
+	int64_t last_write = st->last_write;
 	int rc;
 
-	if (ms != 0)
-		until = ms < 0 ? INT64_MAX : nr_now_ms() + ms;
 	pthread_mutex_lock(&st->merge_lock);
-	rc = settle(st, ms == 0 ? UINT64_MAX : 1, until);
+	rc = settle(st, ms);
 	pthread_mutex_unlock(&st->merge_lock);
 	/* This does not count as something new. */
 	st->last_write = last_write;
@@ -421,18 +442,23 @@ nr_merge_waits(struct nr_store *st, int *yes)
 	struct situation s;
 	int rc;
 
+	pthread_mutex_lock(&st->merge_lock);
 	if ((rc = look(st, &s)) == NR_OK)
 		*yes = s.waiting > 0;
+	pthread_mutex_unlock(&st->merge_lock);
 	return rc;
 }
 
 int
-nr_merge_overdue(struct nr_store *st)
+nr_merge_overdue(struct nr_store *st, size_t n)
 {
 	struct situation s;
 	int rc;
 
-	if ((rc = look(st, &s)) == NR_OK && s.overdue)
-		rc = nr_store_settle(st, -1);
+	pthread_mutex_lock(&st->merge_lock);
+	rc = look(st, &s);
+	pthread_mutex_unlock(&st->merge_lock);
+	if (rc == NR_OK && s.waiting > 4 * s.limit)
+		rc = nr_store_settle(st, HURRY_MS + (int)(n / 20));
 	return rc;
 }

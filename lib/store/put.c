@@ -65,7 +65,7 @@ nr_store_put(struct nr_store *st, struct nr_item *items, size_t n,
 	rc = nr_transact(st, put_items, &p);
 	/* They are safe, whatever becomes of the merge. */
 	if (rc == NR_OK)
-		(void)nr_merge_overdue(st);
+		(void)nr_merge_overdue(st, n);
 	return rc;
 }
 

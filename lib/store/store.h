@@ -148,9 +148,10 @@ int	nr_store_tend(struct nr_store *st, size_t *nswept, size_t max,
  * Merge the newest events' entries into the index.  For writers to call
  * after each batch; nr_store_put() does so itself only where it is
  * overdue.
- * ms       0: one step of some 10 ms, if enough of them wait; else what
- *	    waits, for about that time; -1: all of it
- * Returns  0, also where another process is at it; or as nr_store_put().
+ * ms       0: one step of some 10 ms, if enough of them wait, more if too
+ *	    many; else what waits, for about that time; -1: all of it
+ * Returns  0, also where another process is at it; NR_EBUSY: it is, and
+ *	    falls behind: put more slowly; or as nr_store_put().
  */
 int	nr_store_settle(struct nr_store *st, int ms);
 
