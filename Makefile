@@ -41,6 +41,8 @@ unit_src := $(sort $(wildcard tests/unit/*.c))
 units := $(unit_src:tests/unit/%.c=$B/unit/%)
 testtool_src := $(sort $(wildcard tests/tools/*.c))
 testtools := $(testtool_src:%.c=$B/%)
+benchtool_src := $(sort $(wildcard tests/bench/*.c))
+benchtools := $(benchtool_src:%.c=$B/%)
 
 all: $(progs)
 
@@ -65,6 +67,9 @@ $B/unit/%: $B/tests/unit/%.o $B/libnr.a
 	@mkdir -p $(@D)
 	$(CC) $(ldflags) $(LDFLAGS) -o $@ $^ $(libs) -lcmocka
 
+$(benchtools): $B/%: $B/%.o $B/libnr.a
+	$(CC) $(ldflags) $(LDFLAGS) -o $@ $^ $(libs) -lwebsockets
+
 $B/tests/tools/%: $B/tests/tools/%.o $B/libnr.a
 	$(CC) $(ldflags) $(LDFLAGS) -o $@ $^ $(libs)
 
@@ -87,12 +92,18 @@ $(modules): tests/node/package-lock.json
 check-built: all $(units) $(testtools) $(modules)
 	NR_BUILD=$B prove --timer tests/ $(units)
 
+# Every figure beside its limit in the same run; see tests/bench/run.
+bench: deps
+	$(MAKE) all $(benchtools)
+	NR_BUILD=$B tests/bench/run
+
 clean:
 	rm -rf build build-*
 
 -include $(unit_src:%.c=$B/%.d) $(testtool_src:%.c=$B/%.d) \
+	$(benchtool_src:%.c=$B/%.d) \
 	$(lib_obj:.o=.d) $(prog_src:%.c=$B/%.d) $(tool_obj:.o=.d)
 
-.PHONY: all check check-built clean deps test-deps
+.PHONY: all bench check check-built clean deps test-deps
 .DELETE_ON_ERROR:
 .SECONDARY:
