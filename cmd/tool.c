@@ -196,7 +196,8 @@ nr_out(const void *p, size_t n)
 		write_all(p, n);
 		return;
 	}
-	memcpy(out.buf + out.len, p, n);
+	if (n > 0)
+		memcpy(out.buf + out.len, p, n);
 	out.len += n;
 }
 

@@ -189,7 +189,8 @@ run_head(struct nr_sorter *s, struct run *r, int *rc)
 	ssize_t n;
 
 	if (r->in_file && have < RECORD_MAX && r->at < r->end) {
-		memmove(r->mem.p, r->mem.p + r->pos, have);
+		if (have > 0)
+			memmove(r->mem.p, r->mem.p + r->pos, have);
 		r->mem.len = have;
 		r->pos = 0;
 		if ((*rc = nr_buf_reserve(&r->mem, READ_AHEAD)) != NR_OK)
