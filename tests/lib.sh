@@ -21,6 +21,8 @@ case $bin in /*) ;; *) bin=$top/$bin ;; esac
 export PATH="$bin:$bin/tests/tools:$PATH"
 corpus=$top/../shared/corpus
 unset NR_STORE
+# A program that gives up leaves its threads to the system.
+export TSAN_OPTIONS="${TSAN_OPTIONS:-report_thread_leaks=0}"
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/nr-test.XXXXXX") || exit 1
 cd "$scratch" || exit 1
 tests=0

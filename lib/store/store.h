@@ -159,8 +159,9 @@ int	nr_store_settle(struct nr_store *st, int ms);
 
 /*
  * A snapshot sees the store as of nr_snap_renew().  It must be released
- * before anything that can block, and within a second; what it lent is
- * then no longer valid.  New ones are released.
+ * before anything that can block (a call that writes, by the same thread,
+ * is one), and within a second; what it lent is then no longer valid.  New
+ * ones are released.
  */
 int	nr_snap_new(struct nr_snap **out, struct nr_store *st);
 void	nr_snap_free(struct nr_snap *sn);	/* NULL is allowed */

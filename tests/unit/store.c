@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -135,13 +136,21 @@ test_put_and_get(void **state)
 	nr_store_close(st);
 }
 
-/* A snapshot does not see what is stored after it. */
+static void *
+put_more(void *st)
+{
+	put_events(st, 3, 100, 100);
+	return NULL;
+}
+
+/* A snapshot does not see what another thread stores after it. */
 static void
 test_snapshot(void **state)
 {
 	struct nr_store *st = open_store(NR_STORE_CREATE);
 	struct nr_snap *sn;
 	struct nr_hit hit;
+	pthread_t writer;
 	uint64_t before;
 
 	(void)state;
@@ -149,7 +158,8 @@ test_snapshot(void **state)
 	assert_int_equal(nr_snap_new(&sn, st), 0);
 	assert_int_equal(nr_snap_renew(sn), 0);
 	before = nr_snap_next_number(sn);
-	put_events(st, 3, 100, 100);
+	assert_int_equal(pthread_create(&writer, NULL, put_more, st), 0);
+	assert_int_equal(pthread_join(writer, NULL), 0);
 	assert_int_equal(nr_snap_next_number(sn), before);
 	assert_int_equal(nr_snap_at(sn, &hit, before, 0), 0);
 	assert_null(hit.line.p);
