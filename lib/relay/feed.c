@@ -61,7 +61,6 @@ publish_some(struct nr_feed *f, int *more)
 	if (rc == NR_OK) {
 		if (hit.line.p == NULL)
 			f->next = nr_snap_next_number(f->sn);
-		nr_live_advance(live, f->next);
 		*more = n == AT_ONCE;
 	}
 	nr_snap_release(f->sn);
@@ -115,7 +114,6 @@ nr_feed_new(struct nr_feed **out, struct nr_relay *r)
 	if (rc == NR_OK && (rc = nr_snap_renew(f->sn)) == NR_OK) {
 		f->next = nr_snap_next_number(f->sn);
 		nr_snap_release(f->sn);
-		nr_live_advance(r->live, f->next);
 		rc = pthread_create(&f->thread, NULL, thread_main, f);
 	}
 	if (rc != NR_OK) {

@@ -41,6 +41,7 @@ struct nr_relay {
 	struct nr_conn		*conns;
 	uint64_t		 nconns;
 	struct nr_buf		 reply;
+	struct nr_snap		*snap;		/* to see what is stored */
 	lws_retry_bo_t		 retry;		/* when to ping */
 	lws_sorted_usec_list_t	 timer;		/* while draining */
 	int64_t			 drain_until;	/* ms, 0: not draining */
@@ -83,6 +84,7 @@ struct nr_sub {
 	struct nr_live_filter	*entry;		/* one a filter */
 	int			 querying;	/* EOSE has not been sent */
 	struct nr_chunks	 pending;	/* live events until then */
+	uint64_t		 from;		/* stored events before: no */
 	uint64_t		 seen;		/* the last event looked at */
 
 	atomic_int		 closed;	/* send nothing more for it */
@@ -98,10 +100,14 @@ int	nr_live_new(struct nr_live **out);
 void	nr_live_free(struct nr_live *l);
 
 /*
- * From now on live events are kept for the subscription.
- * before   events with lower numbers are the stored query's to find
+ * From now on live events are kept for the subscription.  sn is renewed
+ * and released: what it shows is the stored query's to find, so that what
+ * was answered with OK, or imported, before a REQ is never live to it.
+ * before   the number that divides the two
+ * Returns  0, ENOMEM, or what the store says.
  */
-int	nr_live_add(struct nr_live *l, struct nr_sub *s, uint64_t *before);
+int	nr_live_add(struct nr_live *l, struct nr_sub *s, struct nr_snap *sn,
+	    uint64_t *before);
 void	nr_live_remove(struct nr_live *l, struct nr_sub *s);
 
 /* The stored query is done: send EOSE and what came meanwhile. */
@@ -114,9 +120,6 @@ void	nr_live_eose(struct nr_live *l, struct nr_sub *s);
  */
 size_t	nr_live_publish(struct nr_live *l, const struct nr_event *ev,
 	    struct nr_view line, uint64_t number);
-
-/* All events below number have been published. */
-void	nr_live_advance(struct nr_live *l, uint64_t number);
 
 /* ---- ingest.c: events on their way into the store ---------------------------- */
 

@@ -32,7 +32,7 @@ struct nr_live {
 	struct node	**bucket;
 	size_t		 nbuckets;	/* a power of two */
 	size_t		 nnodes;
-	uint64_t	 next;		/* number of the next stored event */
+	uint64_t	 next;		/* above all numbers published */
 	uint64_t	 seq;		/* counts events looked at */
 };
 
@@ -260,14 +260,33 @@ unfile(struct nr_live *l, struct nr_sub *s)
 	s->entry = NULL;
 }
 
+/* Where the stored events end, as of now. */
+static int
+stored_end(struct nr_snap *sn, uint64_t *end)
+{
+	int rc;
+
+	if ((rc = nr_snap_renew(sn)) != NR_OK)
+		return rc;
+	*end = nr_snap_next_number(sn);
+	nr_snap_release(sn);
+	return NR_OK;
+}
+
 int
-nr_live_add(struct nr_live *l, struct nr_sub *s, uint64_t *before)
+nr_live_add(struct nr_live *l, struct nr_sub *s, struct nr_snap *sn,
+    uint64_t *before)
 {
 	size_t i;
-	int rc = NR_OK;
+	int rc;
 
+	if ((rc = stored_end(sn, &s->from)) != NR_OK)
+		return rc;
 	pthread_mutex_lock(&l->lock);
 	s->querying = 1;
+	/* What has been published since is stored too; the rest will be. */
+	if (s->from < l->next)
+		s->from = l->next;
 	s->entry = calloc(s->nfilters, sizeof(s->entry[0]));
 	if (s->entry == NULL)
 		rc = ENOMEM;
@@ -278,7 +297,8 @@ nr_live_add(struct nr_live *l, struct nr_sub *s, uint64_t *before)
 	}
 	if (rc != NR_OK)
 		unfile(l, s);
-	*before = l->next;
+	else
+		*before = s->from;
 	pthread_mutex_unlock(&l->lock);
 	return rc;
 }
@@ -315,7 +335,7 @@ deliver(struct nr_sub *s, struct nr_view line)
 /* Deliver to the owners of a key that the event matches in full. */
 static size_t
 try_key(struct nr_live *l, uint64_t key, const struct nr_event *ev,
-    struct nr_view line)
+    struct nr_view line, uint64_t number)
 {
 	struct node *n = l->bucket[key & (l->nbuckets - 1)];
 	struct nr_sub *s;
@@ -323,7 +343,7 @@ try_key(struct nr_live *l, uint64_t key, const struct nr_event *ev,
 
 	for (; n != NULL; n = n->next) {
 		s = n->owner->sub;
-		if (n->key != key || s->seen == l->seq ||
+		if (n->key != key || s->seen == l->seq || number < s->from ||
 		    !nr_filter_match(n->owner->f, ev))
 			continue;
 		s->seen = l->seq;
@@ -348,27 +368,19 @@ nr_live_publish(struct nr_live *l, const struct nr_event *ev,
 	l->seq++;
 	if (number != UINT64_MAX)
 		l->next = number + 1;
-	count = try_key(l, KEY_ALL, ev, line);
-	count += try_key(l, bytes_key(SORT_ID, ev->id + 24), ev, line);
+	count = try_key(l, KEY_ALL, ev, line, number);
+	count += try_key(l, bytes_key(SORT_ID, ev->id + 24), ev, line,
+	    number);
 	count += try_key(l, bytes_key(SORT_AUTHOR, ev->pubkey + 24), ev,
-	    line);
-	count += try_key(l, kind_key(ev->kind), ev, line);
+	    line, number);
+	count += try_key(l, kind_key(ev->kind), ev, line, number);
 	nr_tags_start(&it, ev->tags);
 	while (l->nnodes > 0 && nr_tags_next(&it, &tag))
 		if ((letter = nr_tag_letter(&tag)) != 0)
 			count += try_key(l, tag_key(letter, tag.value), ev,
-			    line);
+			    line, number);
 	pthread_mutex_unlock(&l->lock);
 	return count;
-}
-
-void
-nr_live_advance(struct nr_live *l, uint64_t number)
-{
-	pthread_mutex_lock(&l->lock);
-	if (l->next < number)
-		l->next = number;
-	pthread_mutex_unlock(&l->lock);
 }
 
 void

@@ -576,6 +576,7 @@ nr_relay_new(struct nr_relay **out, const struct nr_relay_config *config,
 	r->log = log;
 	pthread_mutex_init(&r->dirty_lock, NULL);
 	if ((rc = start_sockets(r, &r->retry)) == NR_OK &&
+	    (rc = nr_snap_new(&r->snap, st)) == NR_OK &&
 	    (rc = nr_live_new(&r->live)) == NR_OK &&
 	    (rc = nr_feed_new(&r->feed, r)) == NR_OK &&
 	    (rc = nr_queries_new(&r->queries, r)) == NR_OK)
@@ -674,6 +675,7 @@ nr_relay_free(struct nr_relay *r)
 	nr_queries_free(r->queries);
 	serve_dirty(r);
 	nr_live_free(r->live);
+	nr_snap_free(r->snap);
 	nr_buf_free(&r->reply);
 	pthread_mutex_destroy(&r->dirty_lock);
 	free(r);

@@ -173,7 +173,8 @@ start_sub(struct nr_conn *c, struct nr_sub *s)
 	uint64_t before;
 	int rc;
 
-	if ((rc = nr_live_add(c->relay->live, s, &before)) != NR_OK)
+	if ((rc = nr_live_add(c->relay->live, s, c->relay->snap,
+	    &before)) != NR_OK)
 		return rc;
 	/* Number 0 is the first: nothing is below it. */
 	o.before = before;
@@ -214,7 +215,8 @@ req(struct nr_conn *c, const struct nr_client_message *m)
 		rc = start_sub(c, s);
 	if (rc == NR_OK && why == NULL)
 		return;
-	closed(c, id, why != NULL ? why : "error: out of memory");
+	closed(c, id, why != NULL ? why : rc == ENOMEM ?
+	    "error: out of memory" : "error: the store cannot be read");
 	if (s != NULL)
 		nr_sub_unref(s);
 }
