@@ -233,15 +233,15 @@ nr_session_message(struct nr_conn *c, const char *text, size_t len)
 	int has_sub;
 
 	nr_client_read(&m, text, len, &why, &has_sub);
-	id.p = m.subid;
-	id.len = m.subid_len;
 	if (why != NULL) {
 		if (has_sub && m.verb == NR_CLIENT_REQ)
-			closed(c, id, why);
+			closed(c, m.given, why);
 		else
 			nr_session_bad(c, why);
 		return 1;
 	}
+	id.p = m.subid;
+	id.len = m.subid_len;
 	switch (m.verb) {
 	case NR_CLIENT_EVENT:
 		return nr_ingest_push(c->relay->ingest, c, m.event);

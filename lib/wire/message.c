@@ -32,7 +32,7 @@ characters(const char *p, size_t len)
 }
 
 static const char *
-read_subid(struct nr_client_message *m, struct nr_json *j)
+read_subid(struct nr_client_message *m, struct nr_json *j, int *has_sub)
 {
 	struct nr_view v;
 	unsigned flags = 0;
@@ -43,6 +43,8 @@ read_subid(struct nr_client_message *m, struct nr_json *j)
 	if (j->p == j->end || *j->p != '"' ||
 	    nr_json_string(j, &v, &flags) != NR_JSON_OK)
 		return "invalid: subscription id is not a string";
+	m->given = v;
+	*has_sub = 1;
 	if (v.len == 0)
 		return "invalid: subscription id is empty";
 	/* An escape of six bytes may stand for one character. */
@@ -124,10 +126,8 @@ nr_client_read(struct nr_client_message *m, const char *text, size_t len,
 		*why = "unsupported: unknown message";
 		return;
 	}
-	if ((*why = read_subid(m, &j)) != NULL)
-		return;
-	*has_sub = 1;
-	*why = read_rest(m, &j);
+	if ((*why = read_subid(m, &j, has_sub)) == NULL)
+		*why = read_rest(m, &j);
 }
 
 int

@@ -28,7 +28,8 @@ struct nr_client_message {
 	enum nr_client_verb verb;
 	struct nr_view	 name;		/* the verb as it stands */
 	struct nr_view	 event;		/* EVENT: the JSON of one, unchecked */
-	char		 subid[NR_SUBID_BYTES];	/* REQ, CLOSE: normal text */
+	struct nr_view	 given;		/* REQ, CLOSE: the id as it stands */
+	char		 subid[NR_SUBID_BYTES];	/* the same, normal text */
 	size_t		 subid_len;
 	struct nr_view	 rest;		/* REQ: the filters, up to the end */
 };
@@ -36,8 +37,8 @@ struct nr_client_message {
 /*
  * Take a client's message apart.
  * why	    NULL, or why it is refused, in words that follow NIP-01
- * has_sub  set where a refused message has a usable subscription id, so
- *	    that CLOSED can be the answer rather than NOTICE
+ * has_sub  set where there is a string for a subscription id, usable or
+ *	    not: CLOSED can then name it as given
  */
 void	nr_client_read(struct nr_client_message *out, const char *text,
 	    size_t len, const char **why, int *has_sub);
