@@ -152,6 +152,9 @@ policy(struct nr_ingest *in, unsigned worker, const struct nr_event *ev)
 
 	if (ev->created_at > now && (uint64_t)(ev->created_at - now) > ahead)
 		return "invalid: created_at is too far ahead";
+	/* The store sees neither ephemeral ones nor what it has already. */
+	if (nr_event_expiration(ev) <= now)
+		return "invalid: expired";
 	if (nr_event_protected(ev))
 		return "blocked: protected events are not accepted";
 	if (embeds_protected(in, worker, ev))
@@ -159,11 +162,22 @@ policy(struct nr_ingest *in, unsigned worker, const struct nr_event *ev)
 	return NULL;
 }
 
+/* Take the id from what could not be read, for the answer. */
+static void
+peek_id(struct entry *e, const char *json)
+{
+	const char *id = nr_event_peek_id(json, e->len);
+
+	e->has_id = id != NULL;
+	if (id != NULL)
+		memcpy(e->id, id, sizeof(e->id));
+}
+
 static void
 check_entry(struct nr_ingest *in, unsigned worker, struct job *job,
     struct entry *e)
 {
-	const char *json = job->text.p + e->at, *id, *why;
+	const char *json = job->text.p + e->at, *why;
 	char *line = job->lines.p + job->lines.len;
 	struct nr_item *item = &e->item;
 	enum nr_verdict v;
@@ -173,10 +187,7 @@ check_entry(struct nr_ingest *in, unsigned worker, struct job *job,
 	e->store = 0;
 	v = nr_event_read(&item->ev, json, e->len, &in->limits, &pos);
 	if (v != NR_VALID) {
-		id = nr_event_peek_id(json, e->len);
-		e->has_id = id != NULL;
-		if (id != NULL)
-			memcpy(e->id, id, 64);
+		peek_id(e, json);
 		snprintf(e->text, sizeof(e->text), "invalid: %s",
 		    nr_verdict_str(v));
 		refuse(e, e->text);
@@ -228,8 +239,9 @@ check_job(void *ctx, unsigned worker, void *arg)
 			continue;
 		}
 		job->entry[i].store = 0;
-		job->entry[i].has_id = 0;
-		refuse(&job->entry[i], "error: out of memory");
+		peek_id(&job->entry[i], job->text.p + job->entry[i].at);
+		refuse(&job->entry[i], rc == ENOMEM ? "error: out of memory" :
+		    "error: the store cannot be read");
 	}
 	nr_snap_release(in->snap[worker]);
 }
