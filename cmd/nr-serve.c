@@ -167,7 +167,7 @@ main(int argc, char *argv[])
 	struct nr_relay_config config;
 	unsigned flags = NR_STORE_CREATE;
 	int ch, progress = 0, ready_fd = -1, rc;
-	const char *dir = NULL;
+	const char *dir = NULL, *why;
 	struct nr_store *st;
 	size_t segment = 0;
 
@@ -210,6 +210,8 @@ main(int argc, char *argv[])
 		nr_usage();
 	if (config.nlisten == 0)
 		set_key(&config, "listen", "127.0.0.1:7777");
+	if ((why = nr_relay_config_check(&config)) != NULL)
+		nr_bad_usage("%s", why);
 	raise_limits();
 	dir = nr_store_name(dir);
 	st = nr_store_need(dir, flags, segment, progress);

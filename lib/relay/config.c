@@ -34,7 +34,7 @@ static const struct number {
 	{ "default_limit", OFFSET(default_limit), 500, 1, 1000000 },
 	{ "max_future", OFFSET(max_future), 900, 0, INT64_MAX / 2 },
 	{ "output_pause", OFFSET(output_pause), 1 << 20, 1 << 14, 1 << 30 },
-	{ "output_close", OFFSET(output_close), 32 << 20, 1 << 16,
+	{ "output_close", OFFSET(output_close), 32 << 20, 4 << 20,
 	    UINT64_C(4) << 30 },
 	{ "input_pause", OFFSET(input_pause), 64 << 20, 1 << 20,
 	    UINT64_C(4) << 30 },
@@ -165,6 +165,17 @@ add_listen(struct nr_relay_config *c, const char *value, const char **why)
 		return ENOMEM;
 	c->nlisten++;
 	return NR_OK;
+}
+
+const char *
+nr_relay_config_check(const struct nr_relay_config *c)
+{
+	/* Queries add a slice, and an event, to what is below the mark. */
+	if (c->output_close / 2 < c->output_pause)
+		return "output_close: less than twice output_pause";
+	if (c->output_close / 4 < c->max_event)
+		return "output_close: less than four times max_event";
+	return NULL;
 }
 
 int

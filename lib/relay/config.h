@@ -59,4 +59,7 @@ void	nr_relay_config_free(struct nr_relay_config *c);
 int	nr_relay_config_set(struct nr_relay_config *c, const char *key,
 	    const char *value, const char **why);
 
+/* What is wrong with the settings together; NULL where nothing is. */
+const char *nr_relay_config_check(const struct nr_relay_config *c);
+
 #endif

@@ -24,6 +24,7 @@ nr_conn_new(struct nr_relay *r, struct lws *wsi)
 	c->relay = r;
 	c->wsi = wsi;
 	atomic_init(&c->refs, 1);
+	atomic_init(&c->bad, 0);
 	pthread_mutex_init(&c->lock, NULL);
 	return c;
 }
@@ -136,6 +137,45 @@ nr_conn_doom(struct nr_conn *c, const char *why)
 	pthread_mutex_unlock(&c->lock);
 }
 
+/*
+ * It may never be writable again, so nothing that is waiting can be an
+ * excuse to keep it.  Under its lock.
+ */
+static void
+overrun(struct nr_conn *c)
+{
+	c->overrun = 1;
+	doom(c, "does not read what it asked for");
+	mark_dirty(c);
+}
+
+void
+nr_conn_overrun(struct nr_conn *c)
+{
+	pthread_mutex_lock(&c->lock);
+	if (!c->closed && !c->overrun)
+		overrun(c);
+	pthread_mutex_unlock(&c->lock);
+}
+
+int
+nr_conn_lost(struct nr_conn *c)
+{
+	int lost;
+
+	pthread_mutex_lock(&c->lock);
+	lost = c->closed || c->doomed;
+	pthread_mutex_unlock(&c->lock);
+	return lost;
+}
+
+void
+nr_conn_bad(struct nr_conn *c)
+{
+	if (atomic_fetch_add(&c->bad, 1) >= c->relay->config->max_bad_messages)
+		nr_conn_doom(c, "too many messages that make no sense");
+}
+
 static int
 too_much(const struct nr_conn *c)
 {
@@ -159,17 +199,19 @@ nr_conn_send_parts(struct nr_conn *c, const struct nr_view *part,
 		if (nr_chunks_frame(&c->out, part, nparts) != NR_OK)
 			doom(c, "out of memory");
 		else if (too_much(c))
-			doom(c, "does not read what it asked for");
+			overrun(c);
 		mark_dirty(c);
 	}
 	pthread_mutex_unlock(&c->lock);
 }
 
 void
-nr_conn_send_chunks(struct nr_conn *c, struct nr_chunks *q)
+nr_conn_send_chunks(struct nr_conn *c, struct nr_chunks *q,
+    const atomic_int *cancelled)
 {
 	pthread_mutex_lock(&c->lock);
-	if (q->head != NULL && !c->closed && !c->doomed) {
+	if (q->head != NULL && !c->closed && !c->doomed &&
+	    (cancelled == NULL || !atomic_load(cancelled))) {
 		if (c->out.tail != NULL)
 			c->out.tail->next = q->head;
 		else
@@ -178,9 +220,17 @@ nr_conn_send_chunks(struct nr_conn *c, struct nr_chunks *q)
 		c->out.bytes += q->bytes;
 		memset(q, 0, sizeof(*q));
 		if (too_much(c))
-			doom(c, "does not read what it asked for");
+			overrun(c);
 		mark_dirty(c);
 	}
 	pthread_mutex_unlock(&c->lock);
 	nr_chunks_free(q);
+}
+
+void
+nr_conn_cancel(struct nr_conn *c, atomic_int *cancelled)
+{
+	pthread_mutex_lock(&c->lock);
+	atomic_store(cancelled, 1);
+	pthread_mutex_unlock(&c->lock);
 }

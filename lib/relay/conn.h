@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "util/buf.h"
 #include "util/view.h"
@@ -41,6 +42,7 @@ struct nr_conn {
 	struct nr_chunks out;
 	int		 closed;	/* the socket is gone */
 	int		 doomed;	/* to be closed, see why */
+	int		 overrun;	/* without sending what is waiting */
 	const char	*why;
 	int		 dirty;		/* in the relay's list */
 	struct nr_conn	*next_dirty;
@@ -52,9 +54,12 @@ struct nr_conn {
 	struct nr_buf	 rx;		/* a message that is not complete */
 	size_t		 rx_total;	/* its bytes, with those dropped */
 	struct nr_buf	 backlog;	/* messages that wait for room */
-	unsigned	 bad;		/* messages that made no sense */
+	int64_t		 wrote;		/* ms, when it last took something */
 	struct nr_sub	*subs;
 	unsigned	 nsubs;
+
+	atomic_uint	 bad;		/* messages that made no sense */
+	size_t		 pending;	/* see nr_sub; under the same lock */
 };
 
 /* One reference, for the socket.  NULL where there is no memory. */
@@ -70,11 +75,28 @@ void	nr_conn_send(struct nr_conn *c, const char *payload, size_t len);
 void	nr_conn_send_parts(struct nr_conn *c, const struct nr_view *part,
 	    size_t nparts);
 
-/* Add finished frames; q is empty afterwards. */
-void	nr_conn_send_chunks(struct nr_conn *c, struct nr_chunks *q);
+/*
+ * Add finished frames, unless they are not wanted any more; q is empty
+ * afterwards.
+ * cancelled  may be NULL
+ */
+void	nr_conn_send_chunks(struct nr_conn *c, struct nr_chunks *q,
+	    const atomic_int *cancelled);
+
+/* Set *cancelled: no call that is told of it adds anything from now on. */
+void	nr_conn_cancel(struct nr_conn *c, atomic_int *cancelled);
 
 /* Close it once what is waiting has been sent; why is a constant. */
 void	nr_conn_doom(struct nr_conn *c, const char *why);
+
+/* More is waiting for it than there may be: close it at once. */
+void	nr_conn_overrun(struct nr_conn *c);
+
+/* Has it been closed, or will it be? */
+int	nr_conn_lost(struct nr_conn *c);
+
+/* A message made no sense; too many of them are the connection's end. */
+void	nr_conn_bad(struct nr_conn *c);
 
 /* Add a text frame made of some parts to a private queue. */
 int	nr_chunks_frame(struct nr_chunks *q, const struct nr_view *part,

@@ -369,6 +369,8 @@ answer(struct nr_ingest *in, struct entry *e, struct nr_buf *b)
 		nr_conn_send(e->conn, b->p, b->len);
 	else
 		nr_conn_doom(e->conn, "out of memory");
+	if (!e->has_id)		/* it is not even known what it was */
+		nr_conn_bad(e->conn);
 	nr_conn_unref(e->conn);
 }
 

@@ -308,6 +308,7 @@ nr_live_remove(struct nr_live *l, struct nr_sub *s)
 {
 	pthread_mutex_lock(&l->lock);
 	unfile(l, s);
+	s->conn->pending -= s->pending.bytes;
 	nr_chunks_free(&s->pending);
 	pthread_mutex_unlock(&l->lock);
 }
@@ -322,14 +323,21 @@ deliver(struct nr_sub *s, struct nr_view line)
 		line, { "]", 1 }
 	};
 
-	if (s->querying) {
-		if (nr_chunks_frame(&s->pending, part, 5) != NR_OK ||
-		    s->pending.bytes > s->conn->relay->config->output_close)
-			nr_conn_doom(s->conn,
-			    "does not read what it asked for");
+	struct nr_conn *c = s->conn;
+	size_t before = s->pending.bytes;
+
+	if (!s->querying) {
+		nr_conn_send_parts(c, part, 5);
 		return;
 	}
-	nr_conn_send_parts(s->conn, part, 5);
+	/* The bound is for all subscriptions of a connection together. */
+	if (c->pending > c->relay->config->output_close) {
+		nr_conn_overrun(c);
+		return;
+	}
+	if (nr_chunks_frame(&s->pending, part, 5) != NR_OK)
+		nr_conn_doom(c, "out of memory");
+	c->pending += s->pending.bytes - before;
 }
 
 /* Deliver to the owners of a key that the event matches in full. */
@@ -394,7 +402,8 @@ nr_live_eose(struct nr_live *l, struct nr_sub *s)
 	if (s->entry != NULL &&
 	    !atomic_load_explicit(&s->closed, memory_order_relaxed)) {
 		nr_conn_send_parts(s->conn, part, 3);
-		nr_conn_send_chunks(s->conn, &s->pending);
+		s->conn->pending -= s->pending.bytes;
+		nr_conn_send_chunks(s->conn, &s->pending, NULL);
 	}
 	s->querying = 0;
 	pthread_mutex_unlock(&l->lock);

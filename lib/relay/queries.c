@@ -127,7 +127,8 @@ fail(struct nr_relay *r, struct nr_sub *s, int rc)
 	struct nr_buf b = { 0 };
 
 	nr_relay_log(r, NR_LOG_ERROR, "query: %s", nr_strerror(rc));
-	atomic_store(&s->closed, 1);
+	if (atomic_exchange(&s->closed, 1))
+		return;
 	nr_live_remove(r->live, s);
 	if (nr_write_closed(&b, id, "error: the query failed") == NR_OK)
 		nr_conn_send(s->conn, b.p, b.len);
@@ -146,7 +147,7 @@ run(struct nr_queries *q, struct nr_sub *s, struct nr_snap *sn)
 		return;
 	}
 	rc = slice(s, sn, &out, &state);
-	nr_conn_send_chunks(s->conn, &out);
+	nr_conn_send_chunks(s->conn, &out, &s->closed);
 	if (rc != NR_OK)
 		fail(q->relay, s, rc);
 	else if (state == NR_QUERY_END)

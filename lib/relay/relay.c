@@ -99,7 +99,7 @@ keep(struct nr_conn *c, const char *text, size_t len)
 static int
 message(struct nr_conn *c, const char *text, size_t len)
 {
-	if (c->relay->drain_until != 0)
+	if (c->relay->drain_until != 0 || nr_conn_lost(c))
 		return 0;
 	if (c->backlog.len == 0 && nr_session_message(c, text, len))
 		return 0;
@@ -236,12 +236,6 @@ writable(struct nr_conn *c)
 	const char *why = NULL;
 	int more, paused;
 
-	pthread_mutex_lock(&c->lock);
-	if (c->doomed && c->out.bytes > config->output_close)
-		why = c->why;
-	pthread_mutex_unlock(&c->lock);
-	if (why != NULL)
-		return close_now(c, why);
 	if (write_chunks(c) != 0)
 		return -1;
 	pthread_mutex_lock(&c->lock);
@@ -260,12 +254,30 @@ writable(struct nr_conn *c)
 	return 0;
 }
 
+/*
+ * Be rid of a connection that takes nothing: what it holds goes now, its
+ * socket when libwebsockets has given up as well.
+ */
+static void
+cut_off(struct nr_conn *c)
+{
+	pthread_mutex_lock(&c->lock);
+	c->closed = 1;
+	nr_chunks_free(&c->out);
+	pthread_mutex_unlock(&c->lock);
+	nr_session_end(c);
+	nr_queries_resume(c->relay->queries, c);
+	nr_buf_free(&c->backlog);
+	lws_set_timeout(c->wsi, PENDING_TIMEOUT_KILLED_BY_PARENT,
+	    LWS_TO_KILL_ASYNC);
+}
+
 /* Somebody woke us: see who has something to send. */
 static void
 serve_dirty(struct nr_relay *r)
 {
 	struct nr_conn *c, *next;
-	int closed;
+	int closed, overrun;
 
 	pthread_mutex_lock(&r->dirty_lock);
 	c = r->dirty;
@@ -276,8 +288,11 @@ serve_dirty(struct nr_relay *r)
 		pthread_mutex_lock(&c->lock);
 		c->dirty = 0;
 		closed = c->closed;
+		overrun = c->overrun;
 		pthread_mutex_unlock(&c->lock);
-		if (!closed)
+		if (!closed && overrun)
+			cut_off(c);
+		else if (!closed)
 			lws_callback_on_writable(c->wsi);
 		nr_conn_unref(c);
 	}

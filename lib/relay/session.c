@@ -33,8 +33,7 @@ nr_session_bad(struct nr_conn *c, const char *why)
 	b->len = 0;
 	if (nr_write_notice(b, why) == NR_OK)
 		nr_conn_send(c, b->p, b->len);
-	if (++c->bad > c->relay->config->max_bad_messages)
-		nr_conn_doom(c, "too many messages that make no sense");
+	nr_conn_bad(c);
 	nr_relay_wake(c->relay);
 }
 
@@ -58,7 +57,7 @@ detach(struct nr_conn *c, struct nr_view id)
 static void
 end_sub(struct nr_conn *c, struct nr_sub *s)
 {
-	atomic_store(&s->closed, 1);
+	nr_conn_cancel(c, &s->closed);
 	nr_live_remove(c->relay->live, s);
 	nr_sub_unref(s);
 }
