@@ -73,6 +73,11 @@ wait_signals(void *arg)
 			continue;
 		if (sig == SIGUSR2)	/* from main(): the end */
 			return NULL;
+		if (sig == SIGHUP) {
+			log_line(NR_LOG_INFO, "there is nothing to reload");
+			continue;
+		}
+		log_line(NR_LOG_INFO, "stopping");
 		nr_relay_stop(s->relay);
 	}
 }
@@ -130,6 +135,7 @@ serve(struct nr_relay_config *c, struct nr_store *st, int ready_fd)
 
 	/* Before any thread: they all inherit the mask. */
 	sigemptyset(&s.set);
+	sigaddset(&s.set, SIGHUP);
 	sigaddset(&s.set, SIGINT);
 	sigaddset(&s.set, SIGTERM);
 	sigaddset(&s.set, SIGUSR2);

@@ -30,7 +30,7 @@ struct nr_relay {
 	struct lws_vhost	*vhost[NR_LISTEN_MAX];
 
 	atomic_int		 woken;		/* the socket thread was */
-	atomic_int		 stopping;
+	atomic_int		 stopping;	/* how often we were told */
 	atomic_int		 room;		/* the ingest has some again */
 	atomic_int		 fatal;		/* no more can be stored: why */
 
@@ -44,6 +44,7 @@ struct nr_relay {
 	struct nr_snap		*snap;		/* to see what is stored */
 	lws_retry_bo_t		 retry;		/* when to ping */
 	lws_sorted_usec_list_t	 timer;		/* while draining */
+	int64_t			 drain_since;	/* ms */
 	int64_t			 drain_until;	/* ms, 0: not draining */
 	int			 closing;	/* connections, when drained */
 

@@ -18,6 +18,8 @@
 #include "util/times.h"
 
 #define WRITE_ROUND	((size_t)256 * 1024)	/* for one connection */
+#define PONG_SECONDS	30	/* for an answer to a ping, at most */
+#define STALL_MS	1000	/* without taking a byte, while draining */
 #define JSON_TYPE	"application/nostr+json"
 
 /* What libwebsockets keeps for us with each connection. */
@@ -72,13 +74,15 @@ nr_relay_fail(struct nr_relay *r, int rc)
 		return;
 	nr_relay_log(r, NR_LOG_ERROR, "nothing more can be stored: %s",
 	    nr_strerror(rc));
-	nr_relay_stop(r);
+	none = 0;
+	atomic_compare_exchange_strong(&r->stopping, &none, 1);
+	nr_relay_wake(r);
 }
 
 void
 nr_relay_stop(struct nr_relay *r)
 {
-	atomic_store(&r->stopping, 1);
+	atomic_fetch_add(&r->stopping, 1);
 	nr_relay_wake(r);
 }
 
@@ -214,6 +218,8 @@ write_chunks(struct nr_conn *c)
 		free(chunk);
 		sent += len;
 	}
+	if (sent > 0)
+		c->wrote = nr_now_ms();
 	return 0;
 }
 
@@ -610,19 +616,32 @@ nr_relay_port(const struct nr_relay *r, unsigned n)
 	return lws_get_vhost_listen_port(r->vhost[n]);
 }
 
-/* Nothing to send, for anybody? */
+/* Is there something to send that is being taken? */
 static int
-all_sent(struct nr_relay *r)
+sending(struct nr_conn *c, int64_t since)
+{
+	int waiting;
+
+	pthread_mutex_lock(&c->lock);
+	waiting = c->out.head != NULL;
+	pthread_mutex_unlock(&c->lock);
+	if (c->wrote > since)
+		since = c->wrote;
+	return waiting && nr_now_ms() - since < STALL_MS;
+}
+
+/* Nothing in hand, for anybody?  Those who do not read do not count. */
+static int
+all_done(struct nr_relay *r)
 {
 	struct nr_conn *c;
-	int busy = 0;
 
-	for (c = r->conns; c != NULL && !busy; c = c->next) {
-		pthread_mutex_lock(&c->lock);
-		busy = c->out.head != NULL;
-		pthread_mutex_unlock(&c->lock);
-	}
-	return !busy;
+	if (!nr_ingest_idle(r->ingest))
+		return 0;
+	for (c = r->conns; c != NULL; c = c->next)
+		if (c->backlog.len > 0 || sending(c, r->drain_since))
+			return 0;
+	return 1;
 }
 
 static void
@@ -645,12 +664,14 @@ drain(struct nr_relay *r)
 	int late;
 
 	if (r->drain_until == 0) {
-		r->drain_until = nr_now_ms() +
+		r->drain_since = nr_now_ms();
+		r->drain_until = r->drain_since +
 		    (int64_t)r->config->drain_seconds * 1000 + 1;
 		drain_tick(&r->timer);
 	}
-	late = nr_now_ms() >= r->drain_until;
-	if (!late && (!nr_ingest_idle(r->ingest) || !all_sent(r)))
+	/* Told a second time, we do not wait. */
+	late = nr_now_ms() >= r->drain_until || atomic_load(&r->stopping) > 1;
+	if (!late && !all_done(r))
 		return 0;
 	if (!r->closing) {
 		r->closing = 1;

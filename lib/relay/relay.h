@@ -48,7 +48,10 @@ int	nr_relay_port(const struct nr_relay *r, unsigned n);
  */
 int	nr_relay_run(struct nr_relay *r);
 
-/* May be called from any thread, not from a signal handler. */
+/*
+ * May be called from any thread, not from a signal handler.  Called again,
+ * it ends the draining at once.
+ */
 void	nr_relay_stop(struct nr_relay *r);
 
 void	nr_relay_free(struct nr_relay *r);
