@@ -41,6 +41,7 @@ struct nr_relay_config {
 	/* Events of all connections on their way into the store. */
 	uint64_t	 input_pause;
 
+	uint64_t	 handshake_seconds;	/* for a request to be complete */
 	uint64_t	 ping_seconds;
 	uint64_t	 drain_seconds;
 	uint64_t	 verify_threads;	/* 0: one a core */

@@ -21,6 +21,8 @@
 #define PONG_SECONDS	30	/* for an answer to a ping, at most */
 #define STALL_MS	1000	/* without taking a byte, while draining */
 #define JSON_TYPE	"application/nostr+json"
+#define TEXT_TYPE	"text/plain; charset=utf-8"
+#define METHODS		"GET, HEAD, OPTIONS"
 
 /* What libwebsockets keeps for us with each connection. */
 struct session {
@@ -352,31 +354,88 @@ gone(struct nr_relay *r, struct session *s)
 static const char hello[] =
     "This is a Nostr relay: connect to it with a Nostr client.\n";
 
+/* Is this header there?  The URI's token depends on the method. */
+static int
+has(struct lws *wsi, enum lws_token_indexes token)
+{
+	return lws_hdr_total_length(wsi, token) > 0;
+}
+
+static int
+may_ask(struct lws *wsi)
+{
+	return has(wsi, WSI_TOKEN_GET_URI) || has(wsi, WSI_TOKEN_HEAD_URI) ||
+	    has(wsi, WSI_TOKEN_OPTIONS_URI);
+}
+
 /* Is the request for the one endpoint that there is? */
 static int
 at_root(struct lws *wsi)
 {
-	static const enum lws_token_indexes method[] = {
-		WSI_TOKEN_GET_URI, WSI_TOKEN_HEAD_URI, WSI_TOKEN_OPTIONS_URI,
-	};
-	char path[8];
-	size_t i;
+	char *uri;
+	int len;
 
-	for (i = 0; i < sizeof(method) / sizeof(method[0]); i++)
-		if (lws_hdr_total_length(wsi, method[i]) > 0)
-			return lws_hdr_copy(wsi, path, sizeof(path),
-			    method[i]) == 1 && path[0] == '/';
+	return lws_http_get_uri_and_method(wsi, &uri, &len) >= 0 &&
+	    len == 1 && uri[0] == '/';
+}
+
+static int
+is_space(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
+/* "q=0", "q=0.0" and so on among the parameters: not that one, please. */
+static int
+declined(const char *p, size_t len)
+{
+	const char *end = p + len, *q;
+
+	for (q = p; q + 2 < end; q++)
+		if ((q[0] == 'q' || q[0] == 'Q') && q[1] == '=' &&
+		    (is_space(q[-1]) || q[-1] == ';')) {
+			q += 2;
+			return strspn(q, "0.") ==
+			    strcspn(q, ";, \t");
+		}
 	return 0;
 }
 
+/* One media range of an Accept header. */
+static int
+is_info(const char *p, size_t len)
+{
+	const size_t n = strlen(JSON_TYPE);
+
+	while (len > 0 && is_space(*p)) {
+		p++;
+		len--;
+	}
+	if (len < n || strncasecmp(p, JSON_TYPE, n) != 0)
+		return 0;
+	p += n;
+	len -= n;
+	return len == 0 || ((is_space(*p) || *p == ';') && !declined(p, len));
+}
+
+/* Whatever else it accepts: a Nostr client asks for this, nobody else. */
 static int
 wants_info(struct lws *wsi)
 {
 	char accept[1024];
+	const char *p = accept;
+	size_t n;
 
-	return lws_hdr_copy(wsi, accept, sizeof(accept),
-	    WSI_TOKEN_HTTP_ACCEPT) > 0 &&
-	    strcasestr(accept, JSON_TYPE) != NULL;
+	if (lws_hdr_copy(wsi, accept, sizeof(accept),
+	    WSI_TOKEN_HTTP_ACCEPT) <= 0)
+		return 0;
+	for (;; p += n + 1) {
+		n = strcspn(p, ",");
+		if (is_info(p, n))
+			return 1;
+		if (p[n] == '\0')
+			return 0;
+	}
 }
 
 static int
@@ -392,41 +451,85 @@ add_cors(struct lws *wsi, unsigned char **p, unsigned char *end)
 {
 	return add_header(wsi, "access-control-allow-origin:", "*", p, end) ||
 	    add_header(wsi, "access-control-allow-headers:", "*", p, end) ||
-	    add_header(wsi, "access-control-allow-methods:",
-	    "GET, HEAD, OPTIONS", p, end);
+	    add_header(wsi, "access-control-allow-methods:", METHODS, p, end);
+}
+
+static int
+add_special(struct lws *wsi, unsigned status, unsigned char **p,
+    unsigned char *end)
+{
+	switch (status) {
+	case 200:
+		return add_header(wsi, "vary:", "accept", p, end);
+	case 405:
+		return add_header(wsi, "allow:", METHODS, p, end);
+	case 426:
+		return add_header(wsi, "sec-websocket-version:", "13", p, end);
+	}
+	return 0;
+}
+
+/* The head of an answer whose body will have len bytes. */
+static int
+write_head(struct lws *wsi, unsigned status, const char *type, size_t len)
+{
+	unsigned char buf[LWS_PRE + 1024], *start = buf + LWS_PRE;
+	unsigned char *p = start, *end = buf + sizeof(buf) - 1;
+
+	return lws_add_http_common_headers(wsi, status, type, len, &p, end) ||
+	    add_cors(wsi, &p, end) || add_special(wsi, status, &p, end) ||
+	    lws_finalize_write_http_header(wsi, start, &p, end) ? -1 : 0;
+}
+
+/* An answer without a body, after which the connection ends. */
+static int
+refuse(struct lws *wsi, unsigned status)
+{
+	(void)write_head(wsi, status, TEXT_TYPE, 0);
+	return -1;
 }
 
 static int
 http_request(struct nr_relay *r, struct session *s, struct lws *wsi)
 {
-	unsigned char buf[LWS_PRE + 1024], *start = buf + LWS_PRE;
-	unsigned char *p = start, *end = buf + sizeof(buf) - 1;
-	unsigned status = 200;
-	size_t len = 0;
+	size_t len = strlen(hello);
 
-	r->reply.len = 0;
-	s->body = BODY_NONE;
+	if (!may_ask(wsi))
+		return refuse(wsi, 405);
 	if (!at_root(wsi))
-		status = 404;
-	else if (lws_hdr_total_length(wsi, WSI_TOKEN_OPTIONS_URI) > 0)
-		status = 204;
-	else
-		s->body = wants_info(wsi) ? BODY_INFO : BODY_HELLO;
-	if (s->body == BODY_INFO &&
-	    nr_info_write(&r->reply, r->config) != NR_OK)
+		return refuse(wsi, 404);
+	s->body = wants_info(wsi) ? BODY_INFO : BODY_HELLO;
+	if (has(wsi, WSI_TOKEN_OPTIONS_URI)) {
+		s->body = BODY_NONE;
+		len = 0;
+	} else if (s->body == BODY_INFO) {
+		r->reply.len = 0;
+		if (nr_info_write(&r->reply, r->config) != NR_OK)
+			return -1;
+		len = r->reply.len;
+	}
+	if (write_head(wsi, 200, s->body == BODY_INFO ? JSON_TYPE : TEXT_TYPE,
+	    len) != 0)
 		return -1;
-	len = s->body == BODY_INFO ? r->reply.len :
-	    s->body == BODY_HELLO ? strlen(hello) : 0;
-	if (lws_add_http_common_headers(wsi, status, s->body == BODY_INFO ?
-	    JSON_TYPE : "text/plain; charset=utf-8", len, &p, end) ||
-	    add_cors(wsi, &p, end) ||
-	    lws_finalize_write_http_header(wsi, start, &p, end))
-		return -1;
-	if (lws_hdr_total_length(wsi, WSI_TOKEN_HEAD_URI) > 0)
+	if (has(wsi, WSI_TOKEN_HEAD_URI))
 		s->body = BODY_NONE;
 	if (s->body == BODY_NONE)
 		return lws_http_transaction_completed(wsi) ? -1 : 0;
 	lws_callback_on_writable(wsi);
+	return 0;
+}
+
+/* A WebSocket is wanted: on the right path, of the right version? */
+static int
+upgrade(struct lws *wsi)
+{
+	char version[8];
+
+	if (!at_root(wsi))
+		return refuse(wsi, 404);
+	if (lws_hdr_copy(wsi, version, sizeof(version),
+	    WSI_TOKEN_VERSION) <= 0 || strcmp(version, "13") != 0)
+		return refuse(wsi, 426);
 	return 0;
 }
 
@@ -468,10 +571,7 @@ callback(struct lws *wsi, enum lws_callback_reasons reason, void *user,
 		return r->drain_until != 0 ||
 		    r->nconns >= r->config->max_connections;
 	case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
-		if (at_root(wsi))
-			return 0;
-		lws_return_http_status(wsi, 404, NULL);
-		return -1;
+		return upgrade(wsi);
 	case LWS_CALLBACK_ESTABLISHED:
 		return established(relay_of(wsi), s, wsi);
 	case LWS_CALLBACK_RECEIVE:
@@ -541,7 +641,7 @@ listen_on(struct nr_relay *r, unsigned i)
 		info.options |= LWS_SERVER_OPTION_DISABLE_IPV6;
 	if (strcmp(address, "0.0.0.0") == 0 || strcmp(address, "::") == 0)
 		info.iface = NULL;
-	info.timeout_secs = 20;
+	info.timeout_secs_ah_idle = (unsigned)r->config->handshake_seconds;
 	info.keepalive_timeout = 5;
 	errno = 0;
 	r->vhost[i] = lws_create_vhost(r->lws, &info);
@@ -561,14 +661,17 @@ start_sockets(struct nr_relay *r, lws_retry_bo_t *retry_policy)
 	info.options = LWS_SERVER_OPTION_EXPLICIT_VHOSTS;
 	info.user = r;
 	info.pt_serv_buf_size = 32 * 1024;
-	info.max_http_header_pool2 = 256;
+	/* Made as they are needed: those who are slow must not have all. */
+	info.max_http_header_pool2 = 1 << 20;
+	info.timeout_secs = (unsigned)r->config->handshake_seconds;
 	info.gid = (gid_t)-1;
 	info.uid = (uid_t)-1;
 	/* Dead peers are found by asking. */
 	retry_policy->secs_since_valid_ping =
 	    (uint16_t)r->config->ping_seconds;
-	retry_policy->secs_since_valid_hangup =
-	    (uint16_t)(r->config->ping_seconds + 30);
+	retry_policy->secs_since_valid_hangup = (uint16_t)
+	    (r->config->ping_seconds + (r->config->ping_seconds < PONG_SECONDS ?
+	    r->config->ping_seconds : PONG_SECONDS));
 	info.retry_and_idle_policy = retry_policy;
 	if ((r->lws = lws_create_context(&info)) == NULL)
 		return ENOMEM;
