@@ -145,12 +145,15 @@ retry_all(struct nr_relay *r)
 			retry(c);
 }
 
-/* A message that is too long is dropped as it comes. */
+/*
+ * A message that is too long is dropped as it comes.
+ * known  its bytes, with those that its frame has announced
+ */
 static int
-too_long(struct nr_conn *c, int final)
+too_long(struct nr_conn *c, int final, uint64_t known)
 {
 	nr_buf_free(&c->rx);
-	if (c->rx_total > c->relay->config->close_message) {
+	if (known > c->relay->config->close_message) {
 		lws_close_reason(c->wsi, LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE,
 		    NULL, 0);
 		return -1;
@@ -162,27 +165,37 @@ too_long(struct nr_conn *c, int final)
 	return 0;
 }
 
+/* One that is whole. */
+static int
+complete(struct nr_conn *c, const char *text, size_t len)
+{
+	c->rx_total = 0;
+	if (!lws_frame_is_binary(c->wsi))
+		return message(c, text, len);
+	nr_session_bad(c, "unsupported: binary messages");
+	return 0;
+}
+
 static int
 receive(struct nr_conn *c, const char *in, size_t len)
 {
 	int final = lws_is_final_fragment(c->wsi), rc;
+	uint64_t known;
 
 	if (lws_is_first_fragment(c->wsi))
 		c->rx_total = c->rx.len = 0;
 	c->rx_total += len;
-	if (c->rx_total > c->relay->config->max_message)
-		return too_long(c, final);
-	if (final && c->rx.len == 0) {
-		c->rx_total = 0;
-		return message(c, in, len);
-	}
+	known = c->rx_total + lws_remaining_packet_payload(c->wsi);
+	if (known > c->relay->config->max_message)
+		return too_long(c, final, known);
+	if (final && c->rx.len == 0)
+		return complete(c, in, len);
 	if (nr_buf_add(&c->rx, in, len) != NR_OK)
 		return -1;
 	if (!final)
 		return 0;
-	rc = message(c, c->rx.p, c->rx.len);
+	rc = complete(c, c->rx.p, c->rx.len);
 	nr_buf_free(&c->rx);
-	c->rx_total = 0;
 	return rc;
 }
 
