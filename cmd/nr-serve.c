@@ -2,6 +2,7 @@
  * nr-serve: the relay.  In the foreground, its log on stderr.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
@@ -17,10 +18,14 @@
 #include "storeopt.h"
 #include "tool.h"
 #include "util/err.h"
+#include "util/times.h"
 
 static const char usage[] =
     "usage: nr-serve [-Pq] [-S dir] [--listen addr:port] ...\n"
     "           [--ready-fd n] [--segment bytes] [--set key=value] ...\n";
+
+#define LWS_LINES	20	/* of libwebsockets in */
+#define LWS_PERIOD_MS	60000
 
 static void
 log_line(enum nr_log_level level, const char *text)
@@ -31,15 +36,30 @@ log_line(enum nr_log_level level, const char *text)
 		nr_say("%s: %s", name[level], text);
 }
 
-/* What libwebsockets has to say; lines come with their LF. */
+/*
+ * What libwebsockets has to say; lines come with their LF.  Clients can
+ * make it talk, and call that errors, so there is a bound and one level:
+ * what is wrong with us is told by us.  Only the socket thread is here.
+ */
 static void
 lws_line(int level, const char *line)
 {
+	static int64_t since;
+	static unsigned said;
 	char text[256];
 
+	if (nr_now_ms() - since >= LWS_PERIOD_MS) {
+		since = nr_now_ms();
+		said = 0;
+	}
+	if (++said > LWS_LINES)
+		return;
+	if (said == LWS_LINES)
+		line = "libwebsockets has more to say, left out for a while";
 	snprintf(text, sizeof(text), "%.*s",
 	    (int)strcspn(line, "\r\n"), line);
-	log_line(level == LLL_ERR ? NR_LOG_ERROR : NR_LOG_WARN, text);
+	(void)level;
+	log_line(NR_LOG_WARN, text);
 }
 
 /* As many descriptors as we may have. */
@@ -192,6 +212,9 @@ main(int argc, char *argv[])
 		case READY_FD:
 			ready_fd = (int)nr_number(optarg, "--ready-fd", 0,
 			    1024);
+			if (fcntl(ready_fd, F_GETFD) < 0)
+				nr_bad_usage("--ready-fd %d: %s", ready_fd,
+				    nr_strerror(errno));
 			break;
 		case SEGMENT:
 			segment = nr_size(optarg, "--segment", 4096,
