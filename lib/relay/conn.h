@@ -54,7 +54,7 @@ struct nr_conn {
 	struct nr_buf	 rx;		/* a message that is not complete */
 	size_t		 rx_total;	/* its bytes, with those dropped */
 	struct nr_buf	 backlog;	/* messages that wait for room */
-	int64_t		 wrote;		/* ms, when it last took something */
+	int64_t		 wrote;		/* ms, when it took something, or had all */
 	struct nr_sub	*subs;
 	unsigned	 nsubs;
 

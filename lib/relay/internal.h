@@ -43,6 +43,7 @@ struct nr_relay {
 	struct nr_buf		 reply;
 	struct nr_snap		*snap;		/* to see what is stored */
 	lws_retry_bo_t		 retry;		/* when to ping */
+	lws_sorted_usec_list_t	 watching;	/* who takes nothing */
 	lws_sorted_usec_list_t	 timer;		/* while draining */
 	int64_t			 drain_since;	/* ms */
 	int64_t			 drain_until;	/* ms, 0: not draining */

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include <libwebsockets.h>
 
@@ -276,12 +277,16 @@ writable(struct nr_conn *c)
 }
 
 /*
- * Be rid of a connection that takes nothing: what it holds goes now, its
- * socket when libwebsockets has given up as well.
+ * Be rid of a connection that takes nothing: what it holds goes now.
+ * libwebsockets would wait for ever to send the rest of a frame, unless
+ * the socket itself is of no use any more.
  */
 static void
 cut_off(struct nr_conn *c)
 {
+	const struct linger at_once = { .l_onoff = 1, .l_linger = 0 };
+	int fd = lws_get_socket_fd(c->wsi);
+
 	pthread_mutex_lock(&c->lock);
 	c->closed = 1;
 	nr_chunks_free(&c->out);
@@ -289,8 +294,39 @@ cut_off(struct nr_conn *c)
 	nr_session_end(c);
 	nr_queries_resume(c->relay->queries, c);
 	nr_buf_free(&c->backlog);
-	lws_set_timeout(c->wsi, PENDING_TIMEOUT_KILLED_BY_PARENT,
-	    LWS_TO_KILL_ASYNC);
+	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+	(void)shutdown(fd, SHUT_RDWR);
+}
+
+/* Seconds without an answer, or without taking a byte. */
+static unsigned
+patience(const struct nr_relay *r)
+{
+	uint64_t ping = r->config->ping_seconds;
+
+	return (unsigned)(ping + (ping < PONG_SECONDS ? ping : PONG_SECONDS));
+}
+
+/* Look for connections that take nothing of what waits for them. */
+static void
+watch(lws_sorted_usec_list_t *sul)
+{
+	struct nr_relay *r = lws_container_of(sul, struct nr_relay, watching);
+	int64_t now = nr_now_ms();
+	struct nr_conn *c;
+	int waiting;
+
+	for (c = r->conns; c != NULL; c = c->next) {
+		pthread_mutex_lock(&c->lock);
+		waiting = c->out.head != NULL;
+		pthread_mutex_unlock(&c->lock);
+		if (!waiting && !lws_partial_buffered(c->wsi))
+			c->wrote = now;
+		else if (now - c->wrote > (int64_t)patience(r) * 1000)
+			cut_off(c);
+	}
+	lws_sul_schedule(r->lws, 0, sul, watch,
+	    (lws_usec_t)patience(r) * LWS_US_PER_SEC / 4);
 }
 
 /* Somebody woke us: see who has something to send. */
@@ -329,6 +365,7 @@ established(struct nr_relay *r, struct session *s, struct lws *wsi)
 	if ((c = nr_conn_new(r, wsi)) == NULL)
 		return -1;
 	s->conn = c;
+	c->wrote = nr_now_ms();
 	c->next = r->conns;
 	if (c->next != NULL)
 		c->next->prev = c;
@@ -682,9 +719,7 @@ start_sockets(struct nr_relay *r, lws_retry_bo_t *retry_policy)
 	/* Dead peers are found by asking. */
 	retry_policy->secs_since_valid_ping =
 	    (uint16_t)r->config->ping_seconds;
-	retry_policy->secs_since_valid_hangup = (uint16_t)
-	    (r->config->ping_seconds + (r->config->ping_seconds < PONG_SECONDS ?
-	    r->config->ping_seconds : PONG_SECONDS));
+	retry_policy->secs_since_valid_hangup = (uint16_t)patience(r);
 	info.retry_and_idle_policy = retry_policy;
 	if ((r->lws = lws_create_context(&info)) == NULL)
 		return ENOMEM;
@@ -694,6 +729,7 @@ start_sockets(struct nr_relay *r, lws_retry_bo_t *retry_policy)
 			    r->config->listen[i], nr_strerror(rc));
 			return rc;
 		}
+	watch(&r->watching);
 	return NR_OK;
 }
 
