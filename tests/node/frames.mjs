@@ -1,5 +1,5 @@
 // Bytes that no client would send, and clients that do not read.
-import { readFileSync } from 'node:fs'
+import { readFileSync, readdirSync } from 'node:fs'
 import { ok, is, done, serve, scratch, run, Client, Author, sleep, until, now } from './tap.mjs'
 import { Raw, frame, CONT, TEXT, BINARY, CLOSE, PING, PONG } from './raw.mjs'
 
@@ -12,8 +12,9 @@ const lean = !/address|thread/.test(process.env.NR_BUILD ?? '')
 
 // MB of memory that are its own.
 const memory = () => Number(/RssAnon:\s*(\d+)/.exec(readFileSync(`/proc/${server.process.pid}/status`, 'latin1'))[1]) / 1024
-const bounded = (before, most, name) =>
-  ok(!lean || memory() - before < most, `${name}: memory is bounded`, [before, memory()])
+const bounded = (before, most, name, at = memory()) =>
+  ok(!lean || at - before < most, `${name}: memory is bounded`, [before, at])
+const descriptors = s => readdirSync(`/proc/${s.process.pid}/fd`).length
 async function latency() {
   const at = Date.now()
   const { end } = await c.query('lat', { kinds: [65535], limit: 0 })
@@ -25,6 +26,14 @@ const half = await Raw.websocket(pings.port)
 half.write(frame(TEXT, '["REQ","a",{}]').subarray(0, 9))
 const stayed = await Client.open(pings.url)
 const begun = Date.now()
+
+// One that does not take what it asked for, though it is not much.
+const stuck = await Client.open(pings.url)
+await stuck.query('live', { kinds: [7], limit: 0 })
+stuck.ws.pause()
+for (let i = 0; i < 150; i++) stayed.send('EVENT', alice.sign(7, 'z'.repeat(80000) + i))
+
+const stuckBefore = descriptors(pings) - 1
 
 // ---- frames against the rules
 for (const [name, ...frames] of [
@@ -149,6 +158,7 @@ is([0, 1, 2, 3, 4].map(i => reader.messages.filter(m => m[0] === 'EVENT' && m[1]
 reader.close()
 
 base = memory()
+const open = descriptors(server)
 const deaf = [await Client.open(server.url), await Client.open(server.url)]
 await deaf[0].query('live', { kinds: [7], limit: 0 })
 deaf.forEach(x => x.ws.pause())
@@ -157,16 +167,18 @@ for (let i = 0; i < 50; i++) deaf[1].send('REQ', `live${i}`, { kinds: [1, 7] })
 const hears = await Client.open(server.url)
 await hears.query('live', { kinds: [7], limit: 0 })
 await sleep(50)
-let worst = 0
+let worst = 0, peak = 0
 for (let i = 0; i < 10; i++) {
   for (let j = 0; j < 20; j++) hears.send('EVENT', alice.sign(7, 'z'.repeat(80000) + i + j * 10))
   worst = Math.max(worst, await latency())
+  peak = Math.max(peak, memory())
 }
 ok(await until(() => hears.messages.filter(m => m[0] === 'EVENT').length === 200), 'live to many that do not read: one hears')
 ok(worst < 500, 'others are served', worst)
-bounded(base, 40, 'live to many that do not read')
+bounded(base, 40, 'live to many that do not read', peak)
+ok(await until(() => descriptors(server) <= open + 1), 'they are cut off', [open, descriptors(server)])
 deaf.forEach(x => x.ws.resume())
-ok(await until(() => deaf.every(x => x.closed)), 'they are closed', deaf.map(x => x.closed))
+ok(await until(() => deaf.every(x => x.closed)), 'and see it', deaf.map(x => x.closed))
 hears.close()
 
 const flood = async (name, text, megabytes) => {
@@ -206,6 +218,8 @@ ok(!/error/.test(server.err), 'nothing of this is an error of the relay', server
 // ---- silence
 ok(await until(() => half.closed), 'half a frame and then silence: closed')
 await until(() => Date.now() - begun > 3500)
+ok(stayed.messages.length === 150 && await until(() => descriptors(pings) <= stuckBefore - 1, 8000),
+  'who takes nothing is cut off', [stuckBefore, descriptors(pings)])
 is((await stayed.query('a', {})).end, ['EOSE', 'a'], 'who answers pings stays')
 const mute = await Raw.websocket(pings.port)
 ok((await mute.frame(PING)) !== null, 'there are pings')
