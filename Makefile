@@ -14,13 +14,18 @@ PREFIX ?= /usr/local
 CFLAGS ?= -O2 -g
 
 SAN ?=
+FUZZ ?=
 comma := ,
 variant := $(if $(SAN),-$(subst $(comma),-,$(SAN)))
-B := build$(variant)
+B := build$(if $(FUZZ),-fuzz,$(variant))
 
 warn := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	-Wwrite-strings -Wvla -Wundef -fno-common
-ifneq ($(SAN),)
+ifneq ($(FUZZ),)
+CC := clang
+harden := -fsanitize=fuzzer-no-link,address,undefined \
+	-fno-sanitize-recover=all -fno-omit-frame-pointer
+else ifneq ($(SAN),)
 harden := -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
 else
 harden := -D_FORTIFY_SOURCE=2 -fstack-protector-strong
@@ -43,6 +48,9 @@ testtool_src := $(sort $(wildcard tests/tools/*.c))
 testtools := $(testtool_src:%.c=$B/%)
 benchtool_src := $(sort $(wildcard tests/bench/*.c))
 benchtools := $(benchtool_src:%.c=$B/%)
+
+fuzz_src := $(filter-out %/replay.c,$(sort $(wildcard tests/fuzz/*.c)))
+fuzzers := $(fuzz_src:%.c=$B/%)
 
 all: $(progs)
 
@@ -73,6 +81,12 @@ $(benchtools): $B/%: $B/%.o $B/libnr.a
 $B/tests/tools/%: $B/tests/tools/%.o $B/libnr.a
 	$(CC) $(ldflags) $(LDFLAGS) -o $@ $^ $(libs)
 
+# libFuzzer under FUZZ=1; else a main() that replays files.
+$(fuzzers): $B/tests/fuzz/%: $B/tests/fuzz/%.o \
+    $(if $(FUZZ),,$B/tests/fuzz/replay.o) $B/libnr.a
+	$(CC) $(if $(FUZZ),$(subst fuzzer-no-link,fuzzer,$(ldflags)),\
+	    $(ldflags)) $(LDFLAGS) -o $@ $^ $(libs)
+
 deps:
 	@[ -n "$(NO_DEPS)" ] || contrib/deps build
 
@@ -89,7 +103,7 @@ $(modules): tests/node/package-lock.json
 	cd tests/node && npm ci --no-audit --no-fund --loglevel=error
 	touch $@
 
-check-built: all $(units) $(testtools) $(modules)
+check-built: all $(units) $(testtools) $(fuzzers) $(modules)
 	NR_BUILD=$B prove --timer tests/ $(units)
 
 # Every figure beside its limit in the same run; see tests/bench/run.
@@ -97,13 +111,33 @@ bench: deps
 	$(MAKE) all $(benchtools)
 	NR_BUILD=$B tests/bench/run
 
+# Each fuzzer for FUZZ_SECONDS, from seeds that are made now.
+FUZZ_SECONDS ?= 60
+fuzz: fuzz-deps all
+	$(MAKE) FUZZ=1 fuzz-built
+
+fuzz-deps:
+	@[ -n "$(NO_DEPS)" ] || contrib/deps build test fuzz
+
+fuzz-built: $(fuzzers)
+	tests/fuzz/seeds build $B/seeds
+	set -e; for f in $(notdir $(fuzzers)); do \
+		mkdir -p $B/corpus/$$f $B/found; \
+		$B/tests/fuzz/$$f -max_total_time=$(FUZZ_SECONDS) \
+		    -max_len=4096 -timeout=20 -print_final_stats=1 \
+		    -verbosity=0 -dict=tests/fuzz/json.dict \
+		    -artifact_prefix=$B/found/$$f- $B/corpus/$$f \
+		    $B/seeds/$$f $$(ls -d tests/fuzz/crashes/$$f 2>/dev/null); \
+	done
+
 clean:
 	rm -rf build build-*
 
 -include $(unit_src:%.c=$B/%.d) $(testtool_src:%.c=$B/%.d) \
 	$(benchtool_src:%.c=$B/%.d) \
+	$(fuzz_src:%.c=$B/%.d) $B/tests/fuzz/replay.d \
 	$(lib_obj:.o=.d) $(prog_src:%.c=$B/%.d) $(tool_obj:.o=.d)
 
-.PHONY: all bench check check-built clean deps test-deps
+.PHONY: all bench check check-built clean deps fuzz fuzz-built fuzz-deps test-deps
 .DELETE_ON_ERROR:
 .SECONDARY:
