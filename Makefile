@@ -87,6 +87,12 @@ $(fuzzers): $B/tests/fuzz/%: $B/tests/fuzz/%.o \
 	$(CC) $(if $(FUZZ),$(subst fuzzer-no-link,fuzzer,$(ldflags)),\
 	    $(ldflags)) $(LDFLAGS) -o $@ $^ $(libs)
 
+# For LD_PRELOAD: never sanitized, in no program of ours.
+preload := $B/tests/fault.so
+$(preload): tests/preload/fault.c
+	@mkdir -p $(@D)
+	$(CC) -std=c11 -fPIC -shared $(warn) $(CFLAGS) -o $@ $< -ldl
+
 deps:
 	@[ -n "$(NO_DEPS)" ] || contrib/deps build
 
@@ -103,13 +109,19 @@ $(modules): tests/node/package-lock.json
 	cd tests/node && npm ci --no-audit --no-fund --loglevel=error
 	touch $@
 
-check-built: all $(units) $(testtools) $(fuzzers) $(modules)
+test-built := all $(units) $(testtools) $(fuzzers) $(preload) $(modules)
+check-built: $(test-built)
 	NR_BUILD=$B prove --timer tests/ $(units)
 
 # Every figure beside its limit in the same run; see tests/bench/run.
 bench: deps
 	$(MAKE) all $(benchtools)
 	NR_BUILD=$B tests/bench/run
+
+# The tests of kills and faults at full length.
+soak: $(test-built)
+	NR_BUILD=$B NR_KILL_ROUNDS=200 NR_FULL=1 prove --timer -v \
+	    tests/1[678]*.t
 
 # Each fuzzer for FUZZ_SECONDS, from seeds that are made now.
 FUZZ_SECONDS ?= 60
@@ -138,6 +150,7 @@ clean:
 	$(fuzz_src:%.c=$B/%.d) $B/tests/fuzz/replay.d \
 	$(lib_obj:.o=.d) $(prog_src:%.c=$B/%.d) $(tool_obj:.o=.d)
 
-.PHONY: all bench check check-built clean deps fuzz fuzz-built fuzz-deps test-deps
+.PHONY: all bench check check-built clean deps fuzz fuzz-built fuzz-deps soak \
+	test-deps
 .DELETE_ON_ERROR:
 .SECONDARY:
