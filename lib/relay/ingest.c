@@ -257,31 +257,45 @@ struct batch {
 	size_t		 n, cap;
 };
 
+/* Room for n items in all. */
 static int
-add_job(struct batch *b, struct job *job)
+make_room(struct batch *b, size_t n)
 {
-	size_t need = b->n + job->n, i;
 	void *p;
 
-	b->job[b->njobs++] = job;
-	if (need > b->cap) {
-		if ((p = realloc(b->item, 2 * need * sizeof(*b->item))) == NULL)
-			return ENOMEM;
-		b->item = p;
-		p = realloc(b->entry, 2 * need * sizeof(*b->entry));
-		if (p == NULL)
-			return ENOMEM;
-		b->entry = p;
-		b->cap = 2 * need;
-	}
-	for (i = 0; i < job->n; i++) {
-		if (!job->entry[i].store ||
-		    nr_kind_ephemeral(job->entry[i].item.ev.kind))
-			continue;
-		b->item[b->n] = job->entry[i].item;
-		b->entry[b->n++] = &job->entry[i];
-	}
+	if (n <= b->cap)
+		return NR_OK;
+	if ((p = realloc(b->item, 2 * n * sizeof(*b->item))) == NULL)
+		return ENOMEM;
+	b->item = p;
+	if ((p = realloc(b->entry, 2 * n * sizeof(*b->entry))) == NULL)
+		return ENOMEM;
+	b->entry = p;
+	b->cap = 2 * n;
 	return NR_OK;
+}
+
+/* Take a job in; without memory its events are refused, not forgotten. */
+static void
+add_job(struct batch *b, struct job *job)
+{
+	int rc = make_room(b, b->n + job->n);
+	struct entry *e;
+	size_t i;
+
+	b->job[b->njobs++] = job;
+	for (i = 0; i < job->n; i++) {
+		e = &job->entry[i];
+		if (!e->store || nr_kind_ephemeral(e->item.ev.kind))
+			continue;
+		if (rc != NR_OK) {
+			e->store = 0;
+			refuse(e, "error: out of memory");
+			continue;
+		}
+		b->item[b->n] = e->item;
+		b->entry[b->n++] = e;
+	}
 }
 
 static void
@@ -437,10 +451,8 @@ writer_main(void *arg)
 		/* Whatever is ready goes into the next transaction. */
 		rc = nr_pool_take(in->pool, &job,
 		    b.njobs == 0 ? TEND_MS : 0);
-		if (rc == NR_OK && add_job(&b, job) != NR_OK) {
-			nr_relay_fail(in->relay, ENOMEM);
-			break;
-		}
+		if (rc == NR_OK)
+			add_job(&b, job);
 		if (rc == NR_OK && b.n < BATCH_EVENTS && b.njobs < JOBS)
 			continue;
 		if (b.njobs > 0) {
