@@ -141,28 +141,46 @@ def finish(p, timeout=30):
         return Result(None, out, err)
 
 
+def free_port():
+    """One that nobody listens on, below those that clients are given."""
+    while True:
+        port = random.SystemRandom().randrange(15000, 32000)
+        with socket.socket() as s:
+            try:
+                s.bind(('127.0.0.1', port))
+                return port
+            except OSError:
+                pass
+
+
 class Relay:
-    """nr-serve on a port of its own choice; port is None where it ended."""
+    """nr-serve; port is None where it ended before it was ready."""
 
     def __init__(self, store, *args, env=None, timeout=20):
         ready, tell = os.pipe()
+        port = free_port()
         self.errname = '%s.%d.serve' % (store.rstrip('/').replace('/', '_'),
                                         time.monotonic_ns())
         with open(self.errname, 'wb') as err:
             self.p = subprocess.Popen(
-                ('nr-serve', '-S', store, '--listen', '127.0.0.1:0',
+                ('nr-serve', '-S', store, '--listen', '127.0.0.1:%d' % port,
                  '--ready-fd', str(tell)) + args, pass_fds=(tell,), env=env,
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=err)
         _started.append(self.p)
         os.close(tell)
+        # An end of file says the same, where the newline was not to be had.
         self.port = None
-        if select.select([ready], [], [], timeout)[0] and os.read(ready, 1):
-            found = re.search(r'serving ws://[^\n]*:(\d+)', self.err())
-            self.port = int(found.group(1)) if found else None
+        if select.select([ready], [], [], timeout)[0]:
+            if os.read(ready, 1) or self._lives():
+                self.port = port
         os.close(ready)
-        if self.port is None and self.p.poll() is None:
-            # It may be on its way out: then its status is what matters.
-            self.wait(10)
+
+    def _lives(self):
+        try:
+            self.p.wait(0.5)
+            return False
+        except subprocess.TimeoutExpired:
+            return True
 
     def err(self):
         with open(self.errname, errors='replace') as f:
