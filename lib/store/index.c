@@ -43,16 +43,16 @@ path_of(struct nr_store *st, char out[PATH_MAX], const char *name)
 }
 
 static int
-open_tables(struct nr_store *st)
+open_tables_in(struct nr_store *st, unsigned txn_flags, unsigned dbi_flags)
 {
 	MDB_txn *txn;
 	unsigned flags;
 	int rc, t;
 
-	if ((rc = mdb_txn_begin(st->env, NULL, 0, &txn)) != 0)
+	if ((rc = mdb_txn_begin(st->env, NULL, txn_flags, &txn)) != 0)
 		return rc;
 	for (t = 0; rc == 0 && t < NR_T_COUNT; t++) {
-		flags = MDB_CREATE;
+		flags = dbi_flags;
 		if (t == NR_T_EVENT || t == NR_T_DEAD)
 			flags |= MDB_INTEGERKEY;
 		rc = mdb_dbi_open(txn, table_name[t], flags, &st->dbi[t]);
@@ -62,6 +62,18 @@ open_tables(struct nr_store *st)
 		return rc;
 	}
 	return mdb_txn_commit(txn);
+}
+
+/*
+ * Without writing, where they are there: a write transaction would wait
+ * without a deadline for whoever has one, be he stopped.
+ */
+static int
+open_tables(struct nr_store *st)
+{
+	int rc = open_tables_in(st, MDB_RDONLY, 0);
+
+	return rc == MDB_NOTFOUND ? open_tables_in(st, 0, MDB_CREATE) : rc;
 }
 
 static int
