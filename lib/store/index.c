@@ -172,13 +172,26 @@ nr_index_gone(struct nr_store *st)
 	    (uint64_t)s.st_ino != st->index_ino;
 }
 
-/* LMDB says EIO for a full disk. */
+#define LITTLE	((uint64_t)1 << 20)	/* bytes: more than LMDB writes at once */
+
+static int
+full(const struct statvfs *v)
+{
+	return (uint64_t)v->f_bavail * v->f_frsize < LITTLE;
+}
+
+/*
+ * LMDB says EIO for a full disk.  The index may be on one of its own.
+ */
 static int
 disk_full(struct nr_store *st)
 {
+	char path[PATH_MAX];
 	struct statvfs v;
 
-	return fstatvfs(st->dirfd, &v) == 0 && v.f_bavail < 64;
+	return (fstatvfs(st->dirfd, &v) == 0 && full(&v)) ||
+	    (path_of(st, path, "") == NR_OK && statvfs(path, &v) == 0 &&
+	    full(&v));
 }
 
 int
