@@ -1,0 +1,21 @@
+#!/bin/sh
+# Free space is kept so that deleting always has room, but deleting is
+# refused below the floor like storing.
+[ -n "${NR_INSIDE-}" ] || exec unshare -m env NR_INSIDE=1 sh "$0"
+NR_BUILD=${NR_BUILD:-$(cd "${0%/*}/../.." && pwd)/build}
+. "${0%/*}/../lib.sh"
+
+mkdir s
+mount --make-rprivate / && mount -t tmpfs -o size=20m none s ||
+    skip_all 'no mounting'
+nr-bench gen -q -n 20000 --seed 1 >events
+split -l 100 events part.
+for f in part.*; do
+	nr-import -q -S s "$f" >/dev/null 2>full || break
+done
+like 'the floor is reached'		'no space left above' full
+rc 0 'there is room to delete'		nr-store -S s delete -k 1
+is 'and it is done' 0			"$(nr-export -S s -k 1 --count)"
+cd / && umount "$scratch/s"
+
+done_testing
