@@ -196,7 +196,7 @@ nr_out(const void *p, size_t n)
 		write_all(p, n);
 		return;
 	}
-	if (n > 0)
+	if (n > 0)	/* p may be NULL */
 		memcpy(out.buf + out.len, p, n);
 	out.len += n;
 }
