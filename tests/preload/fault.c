@@ -71,10 +71,13 @@ static char path_part[128];
 static atomic_ulong calls;
 static int log_fd = -1, trace_fd = -1;
 
-/* The code of the program and of LMDB. */
+/*
+ * The code of the program and of LMDB, and of a sanitizer, through which
+ * their calls may come.
+ */
 static struct {
 	uintptr_t	from, to, base;
-	char		name;		/* 'p' or 'l' */
+	char		name;		/* 'p', 'l' or 's' */
 } code[8];
 static unsigned ncode;
 
@@ -97,7 +100,9 @@ add_code(struct dl_phdr_info *info, size_t size, void *arg)
 	(void)size;
 	(void)arg;
 	name = info->dlpi_name[0] == '\0' ? 'p' :
-	    strstr(info->dlpi_name, "liblmdb") != NULL ? 'l' : 0;
+	    strstr(info->dlpi_name, "liblmdb") != NULL ? 'l' :
+	    strstr(info->dlpi_name, "libasan") != NULL ||
+	    strstr(info->dlpi_name, "libtsan") != NULL ? 's' : 0;
 	if (name == 0)
 		return 0;
 	for (i = 0; i < info->dlpi_phnum; i++) {

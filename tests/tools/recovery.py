@@ -87,14 +87,21 @@ def stopped_holder(lines):
     make('sh', base)
     p = holder('sh', held)
     write_lines('sh.more', more)
-    begun = time.monotonic()
-    waiter = start('nr-import', '-S', 'sh', 'sh.more')
+    waited = {}
+
+    def wait():
+        begun = time.monotonic()
+        waited['r'] = run('nr-import', '-S', 'sh', 'sh.more')
+        waited['took'] = time.monotonic() - begun
+
+    waiter = threading.Thread(target=wait)
+    waiter.start()
 
     def rest():
         r, got = export_ids('sh')
         ok(r.status == 0 and ids(base) <= set(got), 'readers read meanwhile', r)
-        r = finish(waiter, 20)
-        took = time.monotonic() - begun
+        waiter.join()
+        r, took = waited['r'], waited['took']
         ok(r.status == 3 and 9 < took < 15,
            'who waits gives up in time (%.1f s)' % took, r)
         ok('held by nr-import %d' % p.pid in r.err, 'and says who holds it', r)
