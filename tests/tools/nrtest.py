@@ -289,9 +289,11 @@ class Client:
         self.s.close()
 
 
-def publish(port, lines, acked, window=16, refused=None, stop=None):
-    """Publish lines; what is OK'd goes into the set acked.  Returns what
-    is left unanswered when the relay goes away or stop() says so."""
+def publish(port, lines, acked, window=16, refused=None, stop=None, late=None):
+    """Publish lines; what is OK'd goes into the set acked, and what is
+    after an error into late as well.  Returns how many are unanswered when
+    the relay goes away or stop() says so."""
+    failed = False
     waiting = 0
     it = iter(lines)
     left = len(lines)
@@ -312,8 +314,11 @@ def publish(port, lines, acked, window=16, refused=None, stop=None):
             if m[0] == 'OK':
                 waiting -= 1
                 left -= 1
+                failed = failed or m[3].startswith('error:')
                 if m[2]:
                     acked.add(m[1])
+                    if failed and late is not None:
+                        late.add(m[1])
                 elif refused is not None:
                     refused[m[1]] = m[3]
             elif m[0] == 'NOTICE':

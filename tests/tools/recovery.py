@@ -179,9 +179,11 @@ def full_map(lines):
 
 
 def failing_sync(lines):
-    acked, refused = set(), {}
-    relay = Relay('fs', env=environment('sync:4:fail:/log/0', 'fs.log'))
-    publish(relay.port, lines, acked, 20, refused)
+    acked, late, refused = set(), set(), {}
+    relay = Relay('fs', env=environment('sync:2:fail:/log/0', 'fs.log'))
+    publish(relay.port, lines[:1], acked)
+    # Many at a time, so that others are on their way when it fails.
+    publish(relay.port, lines[1:], acked, 400, refused, late=late)
     before = set(acked)
     publish(relay.port, [l for l in lines if id_of(l) not in acked], acked)
     status = relay.wait(20)
@@ -192,7 +194,7 @@ def failing_sync(lines):
        relay.err())
     ok(any(m.startswith('error: ') for m in refused.values()),
        'what was under way is refused with an error', refused)
-    equal(before, acked, 'nothing is acknowledged after it')
+    equal((before, set()), (acked, late), 'nothing is acknowledged after it')
     whole('fs', acked, ids(lines), 'the store is whole')
     make('fi', lines[:20])
     write_lines('fi.in', lines)
@@ -530,7 +532,7 @@ killed_holder(lines[300:600])
 lost_index(lines[:200])
 copies(lines)
 full_map(lines[:1500])
-failing_sync(lines[:300])
+failing_sync(lines[:2000])
 crashed_index(lines)
 small = [l for l in lines if len(l) < 800]
 crashed_log(small[:60])
