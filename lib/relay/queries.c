@@ -146,6 +146,9 @@ run(struct nr_queries *q, struct nr_sub *s, struct nr_snap *sn)
 		nr_sub_unref(s);
 		return;
 	}
+	/* Before a slice too: there may be many queries, each with its own. */
+	if (pause_at(s->conn, s))
+		return;
 	rc = slice(s, sn, &out, &state);
 	nr_conn_send_chunks(s->conn, &out, &s->closed);
 	if (rc != NR_OK)

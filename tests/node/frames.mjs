@@ -149,6 +149,8 @@ ok(await latency() < 1000, 'half frames and then a reset: others are served')
 const big = Array.from({ length: 300 }, (_, i) => alice.sign(1, 'z'.repeat(40000) + i, [], now() - i))
 is((await run('nr-import', ['-q', '-S', store], big.map(e => JSON.stringify(e) + '\n').join(''))).code, 0, '12 MB stored')
 let base = memory()
+await until(() => sockets(server) === 3)
+const open = sockets(server)
 const reader = await Client.open(server.url)
 reader.ws.pause()
 for (let i = 0; i < 5; i++) reader.send('REQ', String(i), { limit: 300 })
@@ -162,7 +164,6 @@ is([0, 1, 2, 3, 4].map(i => reader.messages.filter(m => m[0] === 'EVENT' && m[1]
 reader.close()
 
 base = memory()
-const open = sockets(server)
 const deaf = [await Client.open(server.url), await Client.open(server.url)]
 await deaf[0].query('live', { kinds: [7], limit: 0 })
 deaf.forEach(x => x.ws.pause())
