@@ -99,7 +99,7 @@ read_file(struct run *run, const char *path)
 	int fd, rc;
 
 	fd = nr_open_input(path);
-	if ((rc = nr_lines_init(&in, fd, run->limits.bytes)) != NR_OK)
+	if ((rc = nr_lines_init(&in, fd, run->limits.bytes, 0)) != NR_OK)
 		return rc;
 	for (;;) {
 		job = nr_pool_claim(run->pool);

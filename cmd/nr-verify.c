@@ -143,7 +143,7 @@ verify_file(struct run *run, struct nr_pool *pool, const char *path)
 	int fd, rc;
 
 	fd = nr_open_input(path);
-	if ((rc = nr_lines_init(&in, fd, run->limits.bytes)) != NR_OK)
+	if ((rc = nr_lines_init(&in, fd, run->limits.bytes, 0)) != NR_OK)
 		nr_die(rc, "%s", path);
 	for (;;) {
 		job = nr_pool_claim(pool);

@@ -23,6 +23,7 @@
 #define HELD		((size_t)48 << 20)	/* entries kept in memory */
 #define COMMIT_EVENTS	20000			/* between commits */
 #define COMMIT_BYTES	((size_t)12 << 20)	/* likewise, when appending */
+#define MAP_ROOM	((size_t)512 << 20)	/* for one of them */
 #define FLUSH_BYTES	((size_t)1 << 20)	/* of log lines */
 
 struct nr_bulk {
@@ -74,6 +75,32 @@ bulk_free(struct nr_bulk *b)
 	free(b);
 }
 
+/*
+ * A map that is full in the middle of a transaction would lose it: have
+ * room in it before each one.
+ */
+static int
+begin(struct nr_bulk *b)
+{
+	struct nr_store *st = b->w.st;
+	MDB_envinfo info;
+	MDB_stat s;
+	int rc;
+
+	for (;;) {
+		if ((rc = mdb_env_info(st->env, &info)) != 0 ||
+		    (rc = mdb_env_stat(st->env, &s)) != 0)
+			return rc;
+		if (info.me_mapsize / s.ms_psize > info.me_last_pgno +
+		    MAP_ROOM / s.ms_psize)
+			break;
+		/* Without the address space, what there is must do. */
+		if (nr_index_grow(st) != 0)
+			break;
+	}
+	return nr_writer_open(st, &b->w);
+}
+
 static int
 bulk_new(struct nr_bulk **out, struct nr_store *st)
 {
@@ -88,7 +115,7 @@ bulk_new(struct nr_bulk **out, struct nr_store *st)
 	rc = nr_sorter_new(&b->sorter, st->dirfd, HELD);
 	b->w.sorter = b->sorter;
 	if (rc == NR_OK)
-		rc = nr_writer_open(st, &b->w);
+		rc = begin(b);
 	if (rc != NR_OK) {
 		bulk_free(b);
 		return rc;
@@ -113,7 +140,7 @@ bulk_commit(struct nr_bulk *b)
 		w->txn = NULL;
 	}
 	if (rc == NR_OK)
-		rc = nr_writer_open(w->st, w);
+		rc = begin(b);
 	w->pending_at = pending_at;
 	b->since_commit = 0;
 	return rc;

@@ -380,7 +380,7 @@ check_segment(struct walk *w, struct nr_pool *pool)
 	fd = openat(w->k->st->log.dirfd, name, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return errno;
-	if ((rc = nr_lines_init(&in, fd, NR_PLACE_LEN)) != NR_OK) {
+	if ((rc = nr_lines_init(&in, fd, NR_PLACE_LEN, 1)) != NR_OK) {
 		close(fd);
 		return rc;
 	}

@@ -55,6 +55,7 @@ struct nr_store {
 	struct nr_merge		*merge;		/* under way, or NULL */
 	int			 merge_held;	/* the lock's byte, too */
 	int64_t			 merge_after;	/* ms: not before */
+	int			 merge_failed;	/* why the last step did */
 	uint64_t		 merge_ours;	/* the last merge we began */
 	uint64_t		 merge_seen;	/* others' progress, */
 	int64_t			 merge_seen_at;	/* and when it was seen */
@@ -136,8 +137,9 @@ int	nr_trust_clean(struct nr_store *st, const struct nr_end *end);
 /*
  * Take the locks, check that writing is allowed, index what the log has
  * beyond the recorded end, and begin.
+ * grows    NR_EFULL where only the room is left that deleting needs
  */
-int	nr_write_begin(struct nr_store *st, struct nr_writer *w);
+int	nr_write_begin(struct nr_store *st, struct nr_writer *w, int grows);
 
 /*
  * Write the log, sync it, commit.  Both end the writer in every case; the
@@ -176,7 +178,7 @@ int	nr_writer_first(struct nr_writer *w, uint32_t segment,
  * *changed (1 before) says whether to commit.
  */
 typedef int	nr_work(struct nr_writer *w, void *ctx, int *changed);
-int	nr_transact(struct nr_store *st, nr_work *work, void *ctx);
+int	nr_transact(struct nr_store *st, nr_work *work, void *ctx, int grows);
 
 /* ---- merge.c ------------------------------------------------------------ */
 
@@ -186,7 +188,10 @@ void	nr_merge_abandon(struct nr_store *st);
 /* Is there anything to merge? */
 int	nr_merge_waits(struct nr_store *st, int *yes);
 
-/* Merge for a while, if far too many wait; n of them have come just now. */
+/*
+ * Before n events are put: merge for a while, if far too many wait.  Where
+ * that fails, and has before, no more may come.
+ */
 int	nr_merge_overdue(struct nr_store *st, size_t n);
 
 /* ---- rules.c: what an event does to the others ------------------------ */

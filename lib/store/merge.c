@@ -160,7 +160,7 @@ begin(struct nr_store *st)
 	if (rc == NR_OK)
 		rc = nr_snap_new(&m->sn, st);
 	if (rc == NR_OK)
-		rc = nr_transact(st, announce, m);
+		rc = nr_transact(st, announce, m, 1);
 	if (rc != NR_OK)
 		merge_free(st);
 	else
@@ -313,7 +313,7 @@ finish(struct nr_writer *w, struct nr_merge *m)
 
 struct slice {
 	struct nr_merge	*m;
-	int		 done, lost;
+	int		 tried, done, lost;
 };
 
 static int
@@ -327,6 +327,12 @@ apply_slice(struct nr_writer *w, void *ctx, int *changed)
 	unsigned n;
 	int rc, more = 1;
 
+	/* The map was full: the entries of the first try are gone. */
+	if (s->tried++) {
+		*changed = 0;
+		s->done = 1;
+		return NR_OK;
+	}
 	/* Somebody else has begun one: ours is of no use any more. */
 	if (w->head.merge_seq != s->m->seq ||
 	    w->head.target != s->m->target) {
@@ -362,7 +368,7 @@ step(struct nr_store *st)
 		if (rc == NR_OK && !st->merge->collecting)
 			rc = nr_sorter_begin(st->merge->sorter);
 	} else
-		rc = nr_transact(st, apply_slice, &s);
+		rc = nr_transact(st, apply_slice, &s, 1);
 	/*
 	 * A failed slice has consumed entries that were not written: the
 	 * next merge begins from the log again.
@@ -371,6 +377,7 @@ step(struct nr_store *st)
 		merge_free(st);
 	if (s.lost)
 		st->merge_after = nr_now_ms() + AWAY_MS;
+	st->merge_failed = rc;
 	return rc;
 }
 
@@ -411,7 +418,7 @@ settle(struct nr_store *st, int ms)
 			if ((rc = look(st, &s)) != NR_OK || s.waiting == 0 ||
 			    (ms == 0 && s.waiting < s.limit))
 				break;
-			rc = try_begin(st, &s);
+			rc = st->merge_failed = try_begin(st, &s);
 			if (rc == NR_OK && st->merge == NULL)
 				return s.waiting > 2 * s.limit ? NR_EBUSY :
 				    NR_OK;
@@ -453,12 +460,14 @@ int
 nr_merge_overdue(struct nr_store *st, size_t n)
 {
 	struct situation s;
-	int rc;
+	int rc, failed;
 
 	pthread_mutex_lock(&st->merge_lock);
 	rc = look(st, &s);
+	failed = st->merge_failed;
 	pthread_mutex_unlock(&st->merge_lock);
-	if (rc == NR_OK && s.waiting > 4 * s.limit)
-		rc = nr_store_settle(st, HURRY_MS + (int)(n / 20));
-	return rc;
+	if (rc != NR_OK || s.waiting <= 4 * s.limit)
+		return rc;
+	rc = nr_store_settle(st, HURRY_MS + (int)(n / 20));
+	return failed == NR_OK || rc == NR_EBUSY ? NR_OK : rc;
 }

@@ -238,8 +238,10 @@ go_in(struct nr_store *st, const struct nr_store_options *o)
 		rc = log_reaches(st);
 	if (rc == NR_OK)
 		rc = has_tail(st, &tail);
-	if (rc == NR_OK && tail)
-		rc = take_tail(st);
+	/* Nobody was told that it is stored: a full disk may leave it. */
+	if (rc == NR_OK && tail &&
+	    (rc = nr_store_rc(st, take_tail(st))) == ENOSPC)
+		rc = NR_OK;
 	nr_lock_drop(st->lockfd, NR_LOCK_DOOR);
 	return rc;
 }

@@ -14,14 +14,14 @@
 #define REST_MS		100
 
 int
-nr_transact(struct nr_store *st, nr_work *work, void *ctx)
+nr_transact(struct nr_store *st, nr_work *work, void *ctx, int grows)
 {
 	struct nr_writer w;
 	int rc, changed;
 
 	do {
 		changed = 1;
-		if ((rc = nr_write_begin(st, &w)) == NR_OK) {
+		if ((rc = nr_write_begin(st, &w, grows)) == NR_OK) {
 			rc = work(&w, ctx, &changed);
 			if (rc == NR_OK && changed)
 				rc = nr_write_commit(&w);
@@ -62,11 +62,9 @@ nr_store_put(struct nr_store *st, struct nr_item *items, size_t n,
 
 	int rc;
 
-	rc = nr_transact(st, put_items, &p);
-	/* They are safe, whatever becomes of the merge. */
-	if (rc == NR_OK)
-		(void)nr_merge_overdue(st, n);
-	return rc;
+	rc = nr_merge_overdue(st, n);
+	return rc != NR_OK ? nr_store_rc(st, rc) :
+	    nr_transact(st, put_items, &p, 1);
 }
 
 struct deletion {
@@ -109,7 +107,7 @@ nr_store_delete(struct nr_store *st, size_t *ndeleted,
 {
 	struct deletion d = { numbers, n, ndeleted };
 
-	return nr_transact(st, delete_numbers, &d);
+	return nr_transact(st, delete_numbers, &d, 0);
 }
 
 struct sweep {
@@ -186,7 +184,7 @@ rest(struct nr_store *st)
 	    (rc = nr_merge_waits(st, &waits)) == NR_OK && waits)
 		return NR_OK;
 	if (rc == NR_OK)
-		rc = nr_write_begin(st, &w);
+		rc = nr_write_begin(st, &w, 0);
 	if (rc == NR_OK) {
 		/* The environment cannot be synced inside a transaction. */
 		struct nr_end end = w.head.end;
@@ -209,7 +207,7 @@ nr_store_tend(struct nr_store *st, size_t *nswept, size_t max, int64_t now)
 	(void)mdb_reader_check(st->env, &dead);
 	rc = any_expired(st, now, &expired);
 	if (rc == NR_OK && expired)
-		rc = nr_transact(st, sweep_expired, &s);
+		rc = nr_transact(st, sweep_expired, &s, 0);
 	if (rc == NR_OK && !expired)
 		rc = rest(st);
 	if (rc == NR_OK && nswept != NULL)

@@ -135,7 +135,7 @@ enter(struct nr_store *st)
 }
 
 int
-nr_write_begin(struct nr_store *st, struct nr_writer *w)
+nr_write_begin(struct nr_store *st, struct nr_writer *w, int grows)
 {
 	int rc;
 
@@ -146,7 +146,7 @@ nr_write_begin(struct nr_store *st, struct nr_writer *w)
 		return rc;
 	/* A tail is committed on its own: it is not this caller's. */
 	rc = nr_tail_take(st);
-	if (rc == NR_OK)
+	if (rc == NR_OK && grows)
 		rc = space_left(st);
 	if (rc == NR_OK)
 		rc = nr_writer_open(st, w);

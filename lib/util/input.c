@@ -28,13 +28,14 @@ struct nr_input {
 };
 
 int
-nr_input_new(struct nr_input **out, int fd)
+nr_input_new(struct nr_input **out, int fd, int plain)
 {
 	struct nr_input *in;
 
 	if ((in = calloc(1, sizeof(*in))) == NULL)
 		return ENOMEM;
 	in->fd = fd;
+	in->decided = plain;
 	*out = in;
 	return NR_OK;
 }

@@ -10,8 +10,11 @@
 
 struct nr_input;
 
-/* Returns 0 or ENOMEM.  fd stays the caller's. */
-int	nr_input_new(struct nr_input **out, int fd);
+/*
+ * plain    take the bytes as they are, whatever they look like
+ * Returns  0 or ENOMEM.  fd stays the caller's.
+ */
+int	nr_input_new(struct nr_input **out, int fd, int plain);
 void	nr_input_free(struct nr_input *in);	/* NULL is allowed */
 
 /*

@@ -14,11 +14,11 @@
 #define BLOCK	((size_t)256 * 1024)
 
 int
-nr_lines_init(struct nr_lines *l, int fd, size_t max)
+nr_lines_init(struct nr_lines *l, int fd, size_t max, int plain)
 {
 	memset(l, 0, sizeof(*l));
 	l->max = max;
-	return nr_input_new(&l->in, fd);
+	return nr_input_new(&l->in, fd, plain);
 }
 
 void

@@ -36,9 +36,10 @@ struct nr_block {
 
 /*
  * Read from fd, which stays the caller's.
+ * plain    never decompress
  * Returns  0 or ENOMEM.
  */
-int	nr_lines_init(struct nr_lines *l, int fd, size_t max);
+int	nr_lines_init(struct nr_lines *l, int fd, size_t max, int plain);
 void	nr_lines_free(struct nr_lines *l);
 
 /*

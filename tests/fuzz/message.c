@@ -20,6 +20,17 @@ is_json(const struct nr_buf *b)
 	MUST(j.p == j.end);
 }
 
+/* A refused message's id goes back as it was given. */
+static void
+refusal(const struct nr_client_message *m, const char *why)
+{
+	struct nr_buf b = { 0 };
+
+	MUST(nr_write_closed(&b, m->given, why) == 0);
+	is_json(&b);
+	nr_buf_free(&b);
+}
+
 static void
 echo(const struct nr_client_message *m, const char *why)
 {
@@ -99,9 +110,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memset(&m, 0, sizeof(m));
 	nr_client_read(&m, text, size, &why, &has_sub);
 	MUST(has_sub == 0 || has_sub == 1);
-	if (has_sub) {
+	if (has_sub && why != NULL)
+		refusal(&m, why);
+	else if (has_sub) {
 		subid(&m);
-		echo(&m, why != NULL ? why : "");
+		echo(&m, "");
 	}
 	if (why == NULL && m.verb == NR_CLIENT_EVENT)
 		MUST(m.event.p > text && m.event.p + m.event.len < end);

@@ -147,6 +147,7 @@ s.raw(pad(2000))
 is(await s.take(() => true), ['EOSE', 'pad'], 'max_message_length is allowed')
 s.raw(pad(2001))
 is((await s.take(() => true))?.[0], 'NOTICE', 'one more is not')
+s.raw('["CLOSE","pad"]')
 for (let i = 0; i < 7; i++) await s.publish(alice.sign(1, String(i), [], now() - i))
 s.messages.length = 0
 is((await s.query('pad', {})).ids.length, 4, 'default_limit')

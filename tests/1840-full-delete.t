@@ -1,9 +1,8 @@
 #!/bin/sh
-# Free space is kept so that deleting always has room, but deleting is
-# refused below the floor like storing.
+# Where storing is refused, because space is getting short, deleting still
+# has room.
 [ -n "${NR_INSIDE-}" ] || exec unshare -m env NR_INSIDE=1 sh "$0"
-NR_BUILD=${NR_BUILD:-$(cd "${0%/*}/../.." && pwd)/build}
-. "${0%/*}/../lib.sh"
+. "${0%/*}/lib.sh"
 
 mkdir s
 mount --make-rprivate / && mount -t tmpfs -o size=20m none s ||

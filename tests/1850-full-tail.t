@@ -1,16 +1,15 @@
 #!/bin/sh
 # A batch that is larger than the space kept free leaves its lines behind
 # as a tail when the index cannot be written.  Who opens the store then
-# must index them, cannot, and gives up: nothing can be read.
+# cannot index them either, but can read what was stored before.
 [ -n "${NR_INSIDE-}" ] || exec unshare -m env NR_INSIDE=1 sh "$0"
-NR_BUILD=${NR_BUILD:-$(cd "${0%/*}/../.." && pwd)/build}
-. "${0%/*}/../lib.sh"
+. "${0%/*}/lib.sh"
 
 nr-bench gen -q -n 9000 --seed 1 >events
 head -200 events >some
 mount --make-rprivate / || skip_all 'no mounting'
 # How large a batch is depends on the time it takes: some of these do it.
-for size in 8 9 10 11; do
+for size in 8 9 10; do
 	mkdir s && mount -t tmpfs -o size=${size}m none s ||
 	    skip_all 'no mounting'
 	nr-import -q -S s some >/dev/null
