@@ -8,7 +8,11 @@ import { finalizeEvent, generateSecretKey, getPublicKey } from 'nostr-tools/pure
 
 let n = 0, failed = 0
 const dir = mkdtempSync(join(tmpdir(), 'nr-node.'))
-process.on('exit', () => rmSync(dir, { recursive: true, force: true }))
+const servers = new Set()
+process.on('exit', () => {
+  servers.forEach(p => p.kill('SIGKILL'))
+  rmSync(dir, { recursive: true, force: true })
+})
 
 export const scratch = name => join(dir, name)
 
@@ -52,8 +56,12 @@ export function serve(store, ...args) {
   const p = spawn('nr-serve', ['-S', store, '--listen', '127.0.0.1:0', '--ready-fd', '3', ...args],
     { stdio: ['ignore', 'inherit', 'pipe', 'pipe'] })
   const relay = { process: p, err: '' }
+  servers.add(p)
   p.stderr.on('data', d => { relay.err += d })
-  relay.exited = new Promise(r => p.on('close', (code, signal) => r({ code, signal })))
+  relay.exited = new Promise(r => p.on('close', (code, signal) => {
+    servers.delete(p)
+    r({ code, signal })
+  }))
   relay.stop = async (signal = 'SIGTERM') => { p.kill(signal); return relay.exited }
   return new Promise((resolve, reject) => {
     p.stdio[3].once('data', () => {
