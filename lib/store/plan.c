@@ -74,23 +74,20 @@ estimate(struct nr_plan *p, struct nr_snap *sn,
 	size_t samples = p->nstreams < SAMPLES ? p->nstreams : SAMPLES, i;
 	double scale = (double)p->nstreams / (double)samples;
 	struct nr_stream s;
-	int64_t span;
-	unsigned n;
+	struct nr_probe seen;
 	int rc, open_ended = 0;
 
 	p->entries = p->rate = 0;
 	for (i = 0; i < samples; i++) {
 		nr_plan_stream(p, r, i * p->nstreams / samples, &s);
-		rc = nr_stream_probe(&s, sn, young, r, PROBE, &n, &span);
+		rc = nr_stream_probe(&s, sn, young, r, PROBE, &seen);
 		if (rc != NR_OK)
 			return rc;
 		cost->seeks++;
-		cost->entries += n;
-		p->entries += scale * n;
-		if (n >= PROBE) {
-			open_ended = 1;
-			p->rate += scale * n / (double)(span > 0 ? span : 1);
-		}
+		cost->entries += seen.n;
+		p->entries += scale * seen.n;
+		p->rate += scale * seen.rate;
+		open_ended |= seen.more;
 	}
 	if (open_ended)
 		p->entries = -1;	/* unknown, and not small */

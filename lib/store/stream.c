@@ -301,7 +301,7 @@ out:
 	return NR_OK;
 }
 
-/* What a probe has seen: how many, and from when to when. */
+/* One source of a probe: how many entries, and from when to when. */
 struct seen {
 	unsigned	n;
 	int64_t		first, last;
@@ -310,11 +310,23 @@ struct seen {
 static void
 see(struct seen *seen, int64_t t)
 {
-	if (seen->n == 0 || t < seen->first)
+	if (seen->n++ == 0)
 		seen->first = t;
-	if (seen->n == 0 || t > seen->last)
-		seen->last = t;
-	seen->n++;
+	seen->last = t;
+}
+
+/* Densities add up: the sources are read side by side. */
+static void
+add_seen(struct nr_probe *p, const struct seen *seen, unsigned max)
+{
+	int64_t span = seen->first > seen->last ? seen->first - seen->last :
+	    seen->last - seen->first;
+
+	p->n += seen->n;
+	if (seen->n < max)
+		return;
+	p->more = 1;
+	p->rate += (double)seen->n / (double)(span > 0 ? span : 1);
 }
 
 static int
@@ -345,24 +357,24 @@ probe_index(struct nr_stream *s, struct nr_snap *sn,
 int
 nr_stream_probe(struct nr_stream *s, struct nr_snap *sn,
     const struct nr_young *young, const struct nr_range *r, unsigned max,
-    unsigned *n, int64_t *span)
+    struct nr_probe *out)
 {
 	struct seen seen = { 0 };
 	struct nr_entry e;
 	struct nr_span sp;
-	unsigned k;
 	size_t i;
 	int rc;
 
+	memset(out, 0, sizeof(*out));
 	if ((rc = probe_index(s, sn, r, max, &seen)) != NR_OK)
 		return rc;
+	add_seen(out, &seen, max);
 	for (i = 0; young != NULL && i < young->nruns; i++) {
 		sp = nr_stream_span(s, young->run[i], r);
-		for (k = 0; k < max &&
-		    next_record(s, &sp, r->reverse, &e); k++)
+		for (seen.n = 0; seen.n < max &&
+		    next_record(s, &sp, r->reverse, &e);)
 			see(&seen, e.created_at);
+		add_seen(out, &seen, max);
 	}
-	*n = seen.n;
-	*span = seen.last - seen.first;
 	return NR_OK;
 }

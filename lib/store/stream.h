@@ -65,13 +65,20 @@ void	nr_stream_free(struct nr_stream *s);
 struct nr_span nr_stream_span(const struct nr_stream *s,
 	    const struct nr_run *run, const struct nr_range *r);
 
+/* What a probe has seen. */
+struct nr_probe {
+	unsigned	n;	/* entries looked at */
+	double		rate;	/* entries a second where there are more */
+	int		more;	/* than were looked at */
+};
+
 /*
- * Count entries of the stream within the range, in the index and in the
- * set's runs, up to max of each; span is the time that they cover.  Leaves
- * the stream as it was.
+ * Look at the first entries of the stream within the range, in the index
+ * and in each of the set's runs, at most max there.  Leaves the stream as
+ * it was.
  */
 int	nr_stream_probe(struct nr_stream *s, struct nr_snap *sn,
 	    const struct nr_young *young, const struct nr_range *r,
-	    unsigned max, unsigned *n, int64_t *span);
+	    unsigned max, struct nr_probe *out);
 
 #endif
