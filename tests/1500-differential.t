@@ -8,14 +8,14 @@ seed=${NR_SEED:-$(date +%s)}
 note "seed $seed"
 now=$(date +%s)
 {
-	nr-bench gen -q -n 56000 --authors 2000 --seed "$seed" \
+	nr-bench gen -q -n 58000 --authors 2000 --seed "$seed" \
 	    --since 1700000000 --until 1700040000
 	nr-bench gen -q -n 9000 --authors 60 --model churn --seed "$seed" \
 	    --since 1700000000 --until 1700040000
 } >events
 nr-import -q -nn -S s events >sum
 # Whoever wrote these is deleted, here and below.
-banned=$(sed -n '100~5000p' events | jq -r .pubkey)
+banned=$(sed -n '100~15000p' events | jq -r .pubkey)
 # shellcheck disable=SC2046,SC2086
 rc 0 'some authors are deleted'	nr-store -q -S s delete $(printf -- '-a %s ' $banned)
 nr-export -S s >live
@@ -42,8 +42,8 @@ same 'are the reverse'				want got
 # The same from a store that has grown: with events that wait to be merged
 # into the index, others that have died since, and a merge that goes on
 # meanwhile.
-head -n 36000 events | nr-import -q -nn -S g >sum
-tail -n +36001 events >rest
+head -n 38000 events | nr-import -q -nn -S g >sum
+tail -n +38001 events >rest
 grow g 700 ready <rest &
 grower=$!
 ok 'a store has grown' wait_for 60 test -e ready
