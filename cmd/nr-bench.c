@@ -8,7 +8,7 @@
 #include "tool.h"
 
 static const char usage[] =
-    "usage: nr-bench gen [-n count] [--seed n] [--model network|churn]\n"
+    "usage: nr-bench gen [-q] [-n count] [--seed n] [--model network|churn]\n"
     "           [--authors n] [--since time] [--until time] [-j threads]\n"
     "       nr-bench load publish|query|fanout -f file [-c connections]\n"
     "           [-n count] [-w in-flight] [--filters n] [--seconds n]\n"
