@@ -2,7 +2,9 @@
 #
 #	make			build into build/
 #	make check		install what tests need, build, run them
-#	make run		the same for a relay on ws://127.0.0.1:7777
+#	make run		install what building needs, build, and run a
+#				relay on ws://127.0.0.1:7777 (RUN_PORT,
+#				RUN_STORE)
 #	make install		PREFIX, DESTDIR
 #	make bench fuzz soak	longer runs
 #
@@ -53,6 +55,7 @@ fuzz_src := $(filter-out %/replay.c,$(sort $(wildcard tests/fuzz/*.c)))
 fuzzers := $(fuzz_src:%.c=$B/%)
 
 all: $(progs)
+	@:
 
 $B/%.o: %.c
 	@mkdir -p $(@D)
@@ -95,6 +98,14 @@ $(preload): tests/preload/fault.c
 
 deps:
 	@[ -n "$(NO_DEPS)" ] || contrib/deps build
+
+# A relay to look around; the script is not a shell command, so that
+# signals to make reach it.
+RUN_PORT ?= 7777
+RUN_STORE ?= $B/run.store
+run: deps
+	@$(MAKE) --no-print-directory all
+	@contrib/run $B $(RUN_PORT) $(RUN_STORE)
 
 test-deps:
 	@[ -n "$(NO_DEPS)" ] || contrib/deps build test
@@ -150,7 +161,7 @@ clean:
 	$(fuzz_src:%.c=$B/%.d) $B/tests/fuzz/replay.d \
 	$(lib_obj:.o=.d) $(prog_src:%.c=$B/%.d) $(tool_obj:.o=.d)
 
-.PHONY: all bench check check-built clean deps fuzz fuzz-built fuzz-deps soak \
-	test-deps
+.PHONY: all bench check check-built clean deps fuzz fuzz-built fuzz-deps run \
+	soak test-deps
 .DELETE_ON_ERROR:
 .SECONDARY:
