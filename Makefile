@@ -153,6 +153,39 @@ fuzz-built: $(fuzzers)
 		    $B/seeds/$$f $$(ls -d tests/fuzz/crashes/$$f 2>/dev/null); \
 	done
 
+# Everything goes to a place of its own, so that it can be taken away.
+# Bash and fish look completions up by the programs' names.
+INSTALL ?= install
+dest = $(DESTDIR)$(PREFIX)
+names := $(notdir $(progs))
+pages := $(wildcard man/*.[157])
+bashdir := share/bash-completion/completions
+zshdir := share/zsh/site-functions
+fishdir := share/fish/vendor_completions.d
+docs := LICENSE README.md $(wildcard NEWS.md DEVIATIONS.md)
+
+install: all
+	$(INSTALL) -d $(addprefix '$(dest)'/,bin $(bashdir) $(zshdir) \
+	    $(fishdir) share/doc/nr $(addprefix share/man/man,1 5 7))
+	$(INSTALL) -m 755 $(progs) '$(dest)/bin'
+	$(foreach p,$(pages),$(INSTALL) -m 644 $p \
+	    '$(dest)/share/man/man$(subst .,,$(suffix $p))' &&) :
+	$(INSTALL) -m 644 contrib/completions/_nr '$(dest)/$(zshdir)'
+	$(foreach n,$(names),$(INSTALL) -m 644 contrib/completions/nr.bash \
+	    '$(dest)/$(bashdir)/$n' &&) :
+	$(foreach n,$(names),$(INSTALL) -m 644 contrib/completions/nr.fish \
+	    '$(dest)/$(fishdir)/$n.fish' &&) :
+	$(INSTALL) -m 644 $(docs) '$(dest)/share/doc/nr'
+
+uninstall:
+	cd '$(dest)' && rm -f $(addprefix bin/,$(names)) \
+	    $(foreach p,$(notdir $(pages)),share/man/man$(subst \
+	    .,,$(suffix $p))/$p) $(zshdir)/_nr \
+	    $(addprefix $(bashdir)/,$(names)) \
+	    $(patsubst %,$(fishdir)/%.fish,$(names)) \
+	    $(addprefix share/doc/nr/,$(docs))
+	-rmdir '$(dest)/share/doc/nr'
+
 clean:
 	rm -rf build build-*
 
@@ -161,7 +194,7 @@ clean:
 	$(fuzz_src:%.c=$B/%.d) $B/tests/fuzz/replay.d \
 	$(lib_obj:.o=.d) $(prog_src:%.c=$B/%.d) $(tool_obj:.o=.d)
 
-.PHONY: all bench check check-built clean deps fuzz fuzz-built fuzz-deps run \
-	soak test-deps
+.PHONY: all bench check check-built clean deps fuzz fuzz-built fuzz-deps \
+	install run soak test-deps uninstall
 .DELETE_ON_ERROR:
 .SECONDARY:

@@ -1,0 +1,82 @@
+# bash completion for nr's programs: options, verbs, files.
+# Installed under the names of the programs, or sourced.
+
+_nr() {
+	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
+	local prog=${COMP_WORDS[0]##*/} verb= words= files= w
+
+	for w in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+		case $prog:$w in
+		nr-store:stat | nr-store:check | nr-store:reindex | \
+		nr-store:delete | nr-bench:gen | nr-bench:load)
+			verb=$w
+			break ;;
+		esac
+	done
+	case $prog${verb:+:$verb} in
+	nr-verify)
+		files=1
+		words='-v --invert -j --jobs -m --max-bytes -q --quiet -r
+			--rejects --help --version' ;;
+	nr-import)
+		files=1
+		words='--force -j --jobs -m --max-bytes --no-live -n
+			--no-verify -P --progress -q --quiet -r --rejects
+			--segment -S --store --help --version' ;;
+	nr-export)
+		words='-a -d -e -i -k -l -p -s -t -u --count --cursor
+			--explain --follow --force --ids --log --manifest -o
+			--output -P --progress -q --quiet -R --reverse -S
+			--store -z --zstd --help --version' ;;
+	nr-store)
+		words='-P --progress -q --quiet --force -S --store --help
+			--version stat check reindex delete' ;;
+	nr-store:stat)
+		words='-P --progress -q --quiet --force -S --store --help
+			--version --json' ;;
+	nr-store:check)
+		words='-P --progress -q --quiet --force -S --store --help
+			--version --full' ;;
+	nr-store:reindex)
+		words='-P --progress -q --quiet --force -S --store --help
+			--version' ;;
+	nr-store:delete)
+		words='-P --progress -q --quiet --force -S --store --help
+			--version --dry-run -a -d -e -i -k -l -p -s -t -u' ;;
+	nr-serve)
+		words='--force --listen -P --progress -q --quiet --ready-fd
+			--segment --set -S --store --help --version' ;;
+	nr-bench)
+		words='--help --version gen load' ;;
+	nr-bench:gen)
+		words='--authors -n --count -j --jobs --model -q --quiet
+			--seed --since --until --help --version' ;;
+	nr-bench:load)
+		words='-c --connections -n --count --filters -f --file -w
+			--in-flight -q --quiet --seconds --seed --help
+			--version publish query fanout' ;;
+	esac
+	COMPREPLY=()
+	case $prog:$prev in
+	*:-S | *:--store)
+		compopt -o filenames
+		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
+		return ;;
+	nr-verify:-r | nr-import:-r | *:--rejects | nr-bench:-f | \
+	*:--file | *:-o | *:--output | *:--manifest | *:--cursor)
+		compopt -o filenames
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		return ;;
+	nr-bench:--model)
+		mapfile -t COMPREPLY < <(compgen -W 'network churn' -- "$cur")
+		return ;;
+	esac
+	if [ -n "$files" ] && [[ $cur != -* ]]; then
+		compopt -o filenames
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		return
+	fi
+	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
+}
+
+complete -F _nr nr-verify nr-import nr-export nr-store nr-serve nr-bench
