@@ -4,7 +4,10 @@
 . "${0%/*}/lib.sh"
 
 nr-bench gen -q -n 2000 --seed 1 >events
-small() { NR_FAULT_MAPSIZE=131072 LD_PRELOAD=$bin/tests/fault.so "$@"; }
+small() {
+	ASAN_OPTIONS=verify_asan_link_order=0 \
+	    NR_FAULT_MAPSIZE=131072 LD_PRELOAD=$bin/tests/fault.so "$@"
+}
 rc 0 'filling an empty store'	small nr-import -q -S s events
 nr-import -q -S r events
 rc 0 'a rebuild'		small nr-store -q -S r reindex
