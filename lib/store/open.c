@@ -246,6 +246,28 @@ go_in(struct nr_store *st, const struct nr_store_options *o)
 	return rc;
 }
 
+/*
+ * A new store's folders must be on the disk before its first event counts.
+ * One that may not be read (the parent) cannot be synced by us.
+ */
+static int
+sync_folders(struct nr_store *st)
+{
+	uint32_t last;
+	int fd, rc;
+
+	if ((rc = nr_log_last(&st->log, &last)) != NR_OK || last > 0)
+		return rc;
+	if (fsync(st->dirfd) != 0)
+		return errno;
+	if ((fd = openat(st->dirfd, "..", O_RDONLY | O_DIRECTORY |
+	    O_CLOEXEC)) < 0)
+		return errno == EACCES ? NR_OK : errno;
+	rc = fsync(fd) == 0 ? NR_OK : errno;
+	close(fd);
+	return rc;
+}
+
 static void
 store_free(struct nr_store *st)
 {
@@ -296,6 +318,8 @@ prepare(struct nr_store *st, const char *dir,
 		st->log.dirfd = -1;
 		return rc;
 	}
+	if ((o->flags & NR_STORE_CREATE) && (rc = sync_folders(st)) != NR_OK)
+		return rc;
 	st->bellfd = openat(st->dirfd, "bell", O_RDWR | O_CREAT | O_CLOEXEC,
 	    0666);
 	if (st->bellfd < 0)
