@@ -30,8 +30,10 @@ tests=0
 cleanup() {
 	status=$?
 	trap - EXIT
+	# A subshell, as in $(jobs -p), has no jobs in dash.
+	jobs -p >"$scratch/jobs"
 	# shellcheck disable=SC2046
-	kill $(jobs -p) 2>/dev/null
+	kill $(cat "$scratch/jobs") 2>/dev/null
 	wait 2>/dev/null
 	cd / && rm -rf "$scratch"
 	exit $status
