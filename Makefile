@@ -184,7 +184,7 @@ uninstall:
 	    $(addprefix $(bashdir)/,$(names)) \
 	    $(patsubst %,$(fishdir)/%.fish,$(names)) \
 	    $(addprefix share/doc/nr/,$(docs))
-	-rmdir '$(dest)/share/doc/nr'
+	[ ! -d '$(dest)/share/doc/nr' ] || rmdir '$(dest)/share/doc/nr'
 
 clean:
 	rm -rf build build-*
