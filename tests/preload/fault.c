@@ -327,7 +327,8 @@ EXPORT char *
 strdup(const char *s)
 {
 	size_t n = strlen(s) + 1;
-	char *p = no_memory(CALLER) ? NULL : __libc_malloc(n);
+	/* Of the same kind that free() takes: a sanitizer's, perhaps. */
+	char *p = no_memory(CALLER) ? NULL : malloc(n);
 
 	return p == NULL ? NULL : memcpy(p, s, n);
 }
