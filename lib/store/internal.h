@@ -8,6 +8,7 @@
 #define NR_STORE_INTERNAL_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include <lmdb.h>
 
@@ -47,7 +48,7 @@ struct nr_store {
 	struct nr_sha256	*sha;		/* likewise */
 	struct nr_sorter	*sorter;	/* likewise: a batch's entries */
 	struct nr_state		 state;		/* as last read or written */
-	int			 poisoned;	/* no more writes: the reason */
+	atomic_int		 poisoned;	/* no more writes: the reason */
 	int64_t			 last_write;	/* ms, for tending */
 	struct nr_bulk		*bulk;		/* filling, or NULL */
 	const struct nr_progress *progress;

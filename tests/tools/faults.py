@@ -14,7 +14,8 @@ from nrtest import (DOCUMENTED, SANITIZED, Relay, done, environment,
                     publish, run, seed, write_lines)
 
 FULL = bool(os.environ.get('NR_FULL'))
-BUDGET = float(os.environ.get('NR_FAULT_SECONDS') or (1800 if FULL else 30))
+BUDGET = float(os.environ.get('NR_FAULT_SECONDS') or (1800 if FULL else 30)) \
+    * (4 if SANITIZED else 1)
 WORKERS = 2
 rng = seed()
 # No disk is at stake here: what is in memory is written faster.
@@ -65,7 +66,7 @@ def judge(d, status, acked, log, deliberate, err):
     if status is None:
         wrong.append('hangs')
     elif status not in DOCUMENTED and not (deliberate and status == -9):
-        wrong.append('status %s: %s' % (status, err.strip()[-300:]))
+        wrong.append('status %s: %s' % (status, err.strip()[-3000:]))
     if status == 4:
         wrong.append('says that the store is corrupt: %s' % err.strip()[-300:])
     if os.path.isdir(d + '/log'):
