@@ -60,6 +60,7 @@ struct load {
 	uint64_t	*got;			/* events of its query */
 	int64_t		*asked;
 	uint64_t	 total_wanted;
+	int		 cut_short;		/* the relay stopped answering */
 
 	uint64_t	*ids;			/* fan-out: id to time sent */
 	int64_t		*times;
@@ -310,8 +311,12 @@ connect_all(struct load *l, unsigned n)
 	static const struct nr_peer_calls calls = {
 		.text = on_text, .closed = on_closed
 	};
+	int rc;
 
-	need(nr_peers_open(&l->peers, l->url, n, &calls, l), l->url);
+	if ((rc = nr_peers_open(&l->peers, l->url, n, &calls, l)) ==
+	    NR_EINVAL)
+		nr_bad_usage("%s: not a ws:// URL", l->url);
+	need(rc, l->url);
 	while (l->peers->nopen < n)
 		need(nr_peers_wait(l->peers, 10000), "connect");
 }
@@ -329,8 +334,10 @@ run_until(struct load *l, int (*done)(const struct load *))
 		idle = now == last ? idle + 1 : 0;
 		last = now;
 	}
-	if (!done(l))
+	if (!done(l)) {
+		l->cut_short = 1;
 		nr_warn("the relay stopped answering");
+	}
 }
 
 static double
@@ -369,6 +376,8 @@ report(struct load *l, const char *mode, const char *what, uint64_t count,
 	nr_buf_free(&b);
 	if (l->first_refusal[0] != '\0')
 		nr_warn("first refusal: %s", l->first_refusal);
+	if (l->cut_short)
+		return NR_EX_ENV;
 	return l->refused > 0 || l->wrong > 0 ? NR_EX_NO : NR_EX_OK;
 }
 
