@@ -28,7 +28,7 @@ static const char usage[] =
     "usage: nr-export [-PqRz] [-a author] [-d value] [-e id] [-i id]\n"
     "           [-k kind] [-l limit] [-p author] [-s since]\n"
     "           [-t letter=value] [-u until] [-S dir] [-o file]\n"
-    "           [--count | --ids] [--explain] [--manifest file]\n"
+    "           [--count | --ids] [--explain] [--force] [--manifest file]\n"
     "           [--log [--cursor file] [--follow]] [filter ...]\n";
 
 #define GATHER	(256 * 1024)	/* bytes between two writes */

@@ -27,7 +27,7 @@
 
 static const char usage[] =
     "usage: nr-import [-nPq] [-j threads] [-m bytes] [-r file] [-S dir]\n"
-    "           [--no-live] [--segment bytes] [file ...]\n";
+    "           [--force] [--no-live] [--segment bytes] [file ...]\n";
 
 #define HELD_MAX	24	/* blocks in one batch */
 #define BATCH_MS	30	/* to wait for a batch to fill */

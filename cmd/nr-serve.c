@@ -21,7 +21,7 @@
 #include "util/times.h"
 
 static const char usage[] =
-    "usage: nr-serve [-Pq] [-S dir] [--listen addr:port] ...\n"
+    "usage: nr-serve [-Pq] [-S dir] [--force] [--listen addr:port] ...\n"
     "           [--ready-fd n] [--segment bytes] [--set key=value] ...\n";
 
 #define LWS_LINES	20	/* of libwebsockets in */

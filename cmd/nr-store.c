@@ -16,11 +16,11 @@
 #include "util/hex.h"
 
 static const char usage[] =
-    "usage: nr-store [-Pq] [-S dir] stat [--json]\n"
-    "       nr-store [-Pq] [-S dir] check [--full]\n"
-    "       nr-store [-Pq] [-S dir] reindex\n"
-    "       nr-store [-Pq] [-S dir] delete [--dry-run] [filter flags]\n"
-    "           filter ...\n";
+    "usage: nr-store [-Pq] [-S dir] [--force] stat [--json]\n"
+    "       nr-store [-Pq] [-S dir] [--force] check [--full]\n"
+    "       nr-store [-Pq] [-S dir] [--force] reindex\n"
+    "       nr-store [-Pq] [-S dir] [--force] delete [--dry-run]\n"
+    "           [filter flags] filter ...\n";
 
 /* What the command line says. */
 struct args {

@@ -64,7 +64,7 @@ for p in $(cat names); do
 		is "bash: $p's verbs" "$(printf '%s\n' $verbs | sort)" \
 		    "$(cat verbs.have)"
 		is "$p --help has no other verb" "$(printf '%s\n' $verbs | sort)" \
-		    "$("$p" --help | sed -n "s/^.*$p \(\[-[A-Za-z]*\] \)*\(\[-S dir\] \)*\([a-z]*\).*/\3/p" | sort)"
+		    "$("$p" --help | sed -n "s/^.*$p \(\[-[A-Za-z]*\] \)*\(\[-S dir\] \)*\(\[--force\] \)*\([a-z]*\).*/\4/p" | sort)"
 	fi
 	awk -v p="$p)" '/^nr-.*\)$/ { on = $0 == p } on' "$comp/_nr" |
 	    grep -oE "'--?[A-Za-z-]+\[" | tr -d "'[" | sort -u >zsh.have
