@@ -47,6 +47,10 @@ grep -o '^	{ "[a-z_]*", OFFSET' "$top/lib/relay/config.c" |
 awk '/^\.Ss Keys/ { on = 1 } /^\.Ss Signals/ { on = 0 }
     on && /^\.It Cm/ { print $3 }' "$man/nr-serve.1" | sort >got
 same 'nr-serve: every key is explained, and no other'	want got
+settings() { python3 "$top/tests/tools/settings.py" "$@" | sort; }
+settings source "$top/lib/relay/config.c" >want
+settings page "$man/nr-serve.1" >got
+same 'nr-serve: their defaults and ranges are the real ones'	want got
 awk '/^\.It Cm/ { for (i = 3; i <= NF; i++) if ($i != ",") print $i }' \
     "$man/nr-events.5" | sort >got
 sed -n 's/^	\[NR_BAD_[A-Z0-9_]*\] = { "\([a-z0-9-]*\)".*/\1/p' \
