@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -51,7 +52,7 @@ mark_building(struct nr_store *st)
 		return errno;
 	st->state.epoch = epoch;
 	st->state.clean = 0;
-	strcpy(st->state.boot, "building");
+	snprintf(st->state.boot, sizeof(st->state.boot), "building");
 	return nr_state_write(st->dirfd, &st->state);
 }
 

@@ -209,6 +209,12 @@ int	nr_rules_apply(struct nr_writer *w, struct nr_item *item,
 int	nr_rules_kill(struct nr_writer *w, uint64_t number);
 
 /*
+ * The same for one that has expired.  The versions that it replaced stay
+ * dead: in a replay, which knows no clock, it replaces them too.
+ */
+int	nr_rules_expire(struct nr_writer *w, uint64_t number);
+
+/*
  * The same on the operator's word: it must not come back.  The id alone
  * is marked where number is UINT64_MAX.
  */

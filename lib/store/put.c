@@ -132,7 +132,7 @@ sweep_expired(struct nr_writer *w, void *ctx, int *changed)
 		memcpy(key, k.mv_data, sizeof(key));
 		if ((int64_t)nr_get_be(key, 8) > s->now)
 			break;
-		rc = nr_rules_kill(w, nr_get_be(key + 8, NR_NUMBER_LEN));
+		rc = nr_rules_expire(w, nr_get_be(key + 8, NR_NUMBER_LEN));
 		if (rc == MDB_NOTFOUND)
 			return NR_ECORRUPT;
 		if (rc == NR_OK)

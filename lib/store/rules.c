@@ -574,9 +574,9 @@ insert(struct nr_writer *w, struct nr_item *item, struct nr_place at)
 /* ---- what a deletion request does --------------------------------------- */
 
 /*
- * A version of a replaceable event that is deleted by its id takes the
- * older ones with it: they were replaced, and must not come back when
- * somebody sends them again.
+ * A version of a replaceable event that is deleted by its id, or expires,
+ * takes the older ones with it: they were replaced, and must not come back
+ * when somebody sends them again.
  */
 static int
 delete_versions(struct nr_writer *w, const struct nr_event *target)
@@ -708,6 +708,22 @@ verdict(struct nr_writer *w, struct nr_item *item, uint64_t *replaces)
 	else
 		*replaces = number;
 	return NR_OK;
+}
+
+int
+nr_rules_expire(struct nr_writer *w, uint64_t number)
+{
+	struct nr_event ev;
+	struct nr_view line;
+	struct nr_place at;
+	int rc;
+
+	if ((rc = nr_writer_line(w, &at, &line, number)) != NR_OK)
+		return rc;
+	if (!nr_event_view(&ev, line.p, line.len))
+		return NR_ECORRUPT;
+	rc = delete_versions(w, &ev);
+	return rc != NR_OK ? rc : nr_rules_kill(w, number);
 }
 
 int

@@ -1,0 +1,4 @@
+#!/bin/sh
+# Expired versions of replaceable events.
+. "${0%/*}/lib.sh"
+node "$top/tests/node/expired.mjs"
