@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,6 +80,7 @@ raise_limits(void)
 struct signals {
 	struct nr_relay	*relay;
 	sigset_t	 set;
+	atomic_int	 ended;		/* set by main() before SIGUSR2 */
 };
 
 /* Signals come to a thread of their own, as ordinary events. */
@@ -91,8 +93,11 @@ wait_signals(void *arg)
 	for (;;) {
 		if (sigwait(&s->set, &sig) != 0)
 			continue;
-		if (sig == SIGUSR2)	/* from main(): the end */
-			return NULL;
+		if (sig == SIGUSR2) {
+			if (atomic_load(&s->ended))
+				return NULL;
+			continue;	/* somebody else's means nothing */
+		}
 		if (sig == SIGHUP) {
 			log_line(NR_LOG_INFO, "there is nothing to reload");
 			continue;
@@ -164,10 +169,12 @@ serve(struct nr_relay_config *c, struct nr_store *st, int ready_fd)
 	if ((rc = nr_relay_new(&r, c, st, log_line)) != NR_OK)
 		nr_die(rc, "cannot serve");
 	s.relay = r;
+	atomic_init(&s.ended, 0);
 	if ((rc = pthread_create(&thread, NULL, wait_signals, &s)) != 0)
 		nr_die(rc, "threads");
 	say_ready(c, r, ready_fd);
 	rc = nr_relay_run(r);
+	atomic_store(&s.ended, 1);
 	pthread_kill(thread, SIGUSR2);
 	pthread_join(thread, NULL);
 	log_line(NR_LOG_INFO, "stopped");
