@@ -59,9 +59,11 @@ bad 'max_message: 1KB: not a number'	--set max_message=1KB
 bad 'pubkey: npub1x: not 64 '		--set pubkey=npub1x
 bad 'output_close: less than twice'	--set output_close=4M --set output_pause=3M
 bad 'output_close: less than four'	--set output_close=4M --set max_event=2M
-bad 'listen: nowhere: not ADDRESS:PORT'	--listen nowhere
-bad 'listen: :7777: not ADDRESS:PORT'	--listen :7777
+bad 'listen: nowhere: not an IP address and a port'	--listen nowhere
+bad 'listen: :7777: not an IP address and a port'	--listen :7777
 bad 'listen: 127.0.0.1:x: not '		--listen 127.0.0.1:x
+bad 'listen: not.an.address:1: not '	--listen not.an.address:1
+bad 'listen: 127.0.0.1:7K: not '	--listen 127.0.0.1:7K
 bad 'listen: 127.0.0.1:65536: not '	--listen 127.0.0.1:65536
 bad '--ready-fd: not a number: x'	--ready-fd x
 bad '--ready-fd 99: Bad file descr'	--ready-fd 99
@@ -79,7 +81,6 @@ denied() {
 denied 'a file for a store' 'file: Not a directory' -S file --listen 127.0.0.1:0
 denied 'nowhere to make one' 'No such file' -S /nonexistent/a --listen 127.0.0.1:0
 denied 'an address that is not ours' '192.0.2.1:0: ' -S s --listen 192.0.2.1:0
-denied 'no address at all' 'not.an.address:1: ' -S s --listen not.an.address:1
 if mkdir ro && chmod 555 ro && ! mkdir ro/x 2>/dev/null; then
 	denied 'a folder that is not writable' 'Permission denied' \
 	    -S ro/s --listen 127.0.0.1:0

@@ -3,6 +3,7 @@
  */
 #include "relay/config.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -147,15 +148,39 @@ set_text(struct nr_relay_config *c, const struct text *t, const char *value,
 	return NR_OK;
 }
 
+int
+nr_listen_split(const char *value, char address[NR_ADDRESS_MAX], int *port)
+{
+	const char *colon = strrchr(value, ':'), *end;
+	unsigned char ip[16];
+	size_t n;
+
+	if (colon == NULL || colon[1] == '\0' || strlen(colon + 1) > 5 ||
+	    colon[1 + strspn(colon + 1, "0123456789")] != '\0')
+		return 0;
+	*port = (int)strtol(colon + 1, NULL, 10);
+	end = colon;
+	if (*value == '[' && end - value > 2 && end[-1] == ']') {
+		value++;
+		end--;
+	}
+	n = (size_t)(end - value);
+	if (*port > 65535 || n >= NR_ADDRESS_MAX)
+		return 0;
+	memcpy(address, value, n);
+	address[n] = '\0';
+	return inet_pton(AF_INET, address, ip) == 1 ||
+	    inet_pton(AF_INET6, address, ip) == 1;
+}
+
 static int
 add_listen(struct nr_relay_config *c, const char *value, const char **why)
 {
-	const char *colon = strrchr(value, ':');
-	uint64_t port;
+	char address[NR_ADDRESS_MAX];
+	int port;
 
-	if (colon == NULL || colon == value || !parse(colon + 1, &port) ||
-	    port > 65535) {
-		*why = "not ADDRESS:PORT";
+	if (!nr_listen_split(value, address, &port)) {
+		*why = "not an IP address and a port";
 		return NR_OK;
 	}
 	if (c->nlisten == NR_LISTEN_MAX) {

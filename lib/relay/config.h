@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #define NR_LISTEN_MAX	16
+#define NR_ADDRESS_MAX	64
 
 struct nr_relay_config {
 	/* For NIP-11; NULL is left out of the document. */
@@ -51,6 +52,13 @@ struct nr_relay_config {
 /* Returns 0 or ENOMEM. */
 int	nr_relay_config_init(struct nr_relay_config *c);
 void	nr_relay_config_free(struct nr_relay_config *c);
+
+/*
+ * Take ADDRESS:PORT apart; an IPv6 address may have brackets, which go.
+ * Returns 1, or 0 where it is not that.
+ */
+int	nr_listen_split(const char *value, char address[NR_ADDRESS_MAX],
+	    int *port);
 
 /*
  * Set one key from text.

@@ -653,35 +653,15 @@ static const struct lws_protocols protocols[] = {
 	{ .name = NULL }
 };
 
-/* Split "ADDRESS:PORT"; brackets around an IPv6 address go. */
-static int
-split(const char *listen, char *address, size_t size, int *port)
-{
-	const char *colon = strrchr(listen, ':');
-	size_t n = (size_t)(colon - listen);
-
-	if (n >= 2 && listen[0] == '[' && listen[n - 1] == ']') {
-		listen++;
-		n -= 2;
-	}
-	if (n >= size)
-		return EINVAL;
-	memcpy(address, listen, n);
-	address[n] = '\0';
-	*port = atoi(colon + 1);
-	return NR_OK;
-}
-
 static int
 listen_on(struct nr_relay *r, unsigned i)
 {
 	struct lws_context_creation_info info;
-	char address[128];
-	int rc, port;
+	char address[NR_ADDRESS_MAX];
+	int port;
 
-	rc = split(r->config->listen[i], address, sizeof(address), &port);
-	if (rc != NR_OK)
-		return rc;
+	if (!nr_listen_split(r->config->listen[i], address, &port))
+		return EINVAL;
 	memset(&info, 0, sizeof(info));
 	info.port = port;
 	info.iface = address;

@@ -494,19 +494,31 @@ leave_entries(struct nr_writer *w, uint64_t number,
 	    sizeof(*at));
 }
 
+/* A live event that is about to die. */
+static int
+view_event(struct nr_writer *w, struct nr_place *at, struct nr_event *ev,
+    size_t *len, uint64_t number)
+{
+	struct nr_view line;
+	int rc;
+
+	if ((rc = nr_writer_line(w, at, &line, number)) != NR_OK)
+		return rc;
+	*len = line.len;
+	return nr_event_view(ev, line.p, line.len) ? NR_OK : NR_ECORRUPT;
+}
+
 int
 nr_rules_kill(struct nr_writer *w, uint64_t number)
 {
 	unsigned char key[ADDRESS_LEN + NR_NUMBER_LEN];
 	struct nr_event ev;
-	struct nr_view line;
 	struct nr_place at;
+	size_t len;
 	int rc;
 
-	if ((rc = nr_writer_line(w, &at, &line, number)) != NR_OK)
+	if ((rc = view_event(w, &at, &ev, &len, number)) != NR_OK)
 		return rc;
-	if (!nr_event_view(&ev, line.p, line.len))
-		return NR_ECORRUPT;
 	rc = delete_key(w, NR_T_ID, key, nr_id_key(key, ev.id, number));
 	if (rc == NR_OK && has_address(ev.kind)) {
 		address_key(w->st->sha, key, &ev, number);
@@ -520,7 +532,7 @@ nr_rules_kill(struct nr_writer *w, uint64_t number)
 		rc = delete_key(w, NR_T_EVENT, &number, sizeof(number));
 	if (rc == NR_OK)
 		rc = nr_writer_count_live(w, at.segment,
-		    -((int64_t)line.len + 1), -1);
+		    -((int64_t)len + 1), -1);
 	return rc != NR_OK ? rc : leave_entries(w, number, &at);
 }
 
@@ -714,15 +726,12 @@ int
 nr_rules_expire(struct nr_writer *w, uint64_t number)
 {
 	struct nr_event ev;
-	struct nr_view line;
 	struct nr_place at;
+	size_t len;
 	int rc;
 
-	if ((rc = nr_writer_line(w, &at, &line, number)) != NR_OK)
-		return rc;
-	if (!nr_event_view(&ev, line.p, line.len))
-		return NR_ECORRUPT;
-	rc = delete_versions(w, &ev);
+	if ((rc = view_event(w, &at, &ev, &len, number)) == NR_OK)
+		rc = delete_versions(w, &ev);
 	return rc != NR_OK ? rc : nr_rules_kill(w, number);
 }
 
