@@ -14,7 +14,7 @@ held() { timeout 30 nr-serve -q -S held --listen 127.0.0.1:0; }
 waiter=$!
 
 # How it ends, and what the next one finds.
-node "$top/tests/node/drain.mjs" >tap 2>err
+node "$top/tests/node/drain.mjs" >tap
 drained=$?
 while IFS= read -r line; do
 	case $line in

@@ -43,12 +43,16 @@ trap 'exit 1' INT TERM HUP
 
 note() { printf '%s\n' "$*" | sed 's/^/# /'; }
 
+# Why a test failed goes to stderr, which prove shows.
+why() { cut -c1-200 | sed 's/^/# /' >&2; }
+
 result() {
 	tests=$((tests + 1))
 	if [ "$1" = 0 ]; then
 		printf 'ok %d - %s\n' "$tests" "$2"
 	else
 		printf 'not ok %d - %s\n' "$tests" "$2"
+		printf 'not ok %d - %s: %s\n' "$tests" "$2" "${0##*/}" | why
 	fi
 }
 
@@ -61,8 +65,10 @@ rc() {
 		result 0 "$name"
 	else
 		result 1 "$name"
-		note "status $got, not $want: $*"
-		head -5 err | cut -c1-200 | sed 's/^/# /'
+		{
+			printf 'status %s, not %s: %s\n' "$got" "$want" "$*"
+			head -5 err
+		} | why
 	fi
 }
 
@@ -71,7 +77,7 @@ same() {
 		result 0 "$1"
 	else
 		result 1 "$1"
-		diff -u "$2" "$3" | head -20 | cut -c1-200 | sed 's/^/# /'
+		diff -u "$2" "$3" | head -20 | why
 	fi
 }
 
@@ -80,8 +86,7 @@ is() {
 		result 0 "$1"
 	else
 		result 1 "$1"
-		note "want: $2"
-		note "got:  $3"
+		printf 'want: %s\ngot:  %s\n' "$2" "$3" | why
 	fi
 }
 
@@ -90,8 +95,10 @@ like() {
 		result 0 "$1"
 	else
 		result 1 "$1"
-		note "nothing like: $2"
-		head -5 "$3" | cut -c1-200 | sed 's/^/# /'
+		{
+			printf 'nothing like: %s\n' "$2"
+			head -5 "$3"
+		} | why
 	fi
 }
 

@@ -9,7 +9,6 @@
 
 #include "relay/internal.h"
 #include "util/err.h"
-#include "wire/frame.h"
 
 #define CHUNK_MIN	((size_t)2 * 1024 - sizeof(struct nr_chunk))
 #define CHUNK_MAX	((size_t)64 * 1024 - sizeof(struct nr_chunk))
@@ -120,20 +119,21 @@ mark_dirty(struct nr_conn *c)
 }
 
 static void
-doom(struct nr_conn *c, const char *why)
+doom(struct nr_conn *c, enum nr_close_status status, const char *why)
 {
 	if (c->doomed)
 		return;
 	c->doomed = 1;
+	c->status = status;
 	c->why = why;
 	mark_dirty(c);
 }
 
 void
-nr_conn_doom(struct nr_conn *c, const char *why)
+nr_conn_doom(struct nr_conn *c, enum nr_close_status status, const char *why)
 {
 	pthread_mutex_lock(&c->lock);
-	doom(c, why);
+	doom(c, status, why);
 	pthread_mutex_unlock(&c->lock);
 }
 
@@ -145,7 +145,8 @@ static void
 overrun(struct nr_conn *c)
 {
 	c->overrun = 1;
-	doom(c, "does not read what it asked for");
+	doom(c, NR_CLOSE_POLICY,
+	    "does not read what it asked for");
 	mark_dirty(c);
 }
 
@@ -173,7 +174,8 @@ void
 nr_conn_bad(struct nr_conn *c)
 {
 	if (atomic_fetch_add(&c->bad, 1) >= c->relay->config->max_bad_messages)
-		nr_conn_doom(c, "too many messages that make no sense");
+		nr_conn_doom(c, NR_CLOSE_POLICY,
+		    "too many messages that make no sense");
 }
 
 static int
@@ -197,7 +199,7 @@ nr_conn_send_parts(struct nr_conn *c, const struct nr_view *part,
 	pthread_mutex_lock(&c->lock);
 	if (!c->closed && !c->doomed) {
 		if (nr_chunks_frame(&c->out, part, nparts) != NR_OK)
-			doom(c, "out of memory");
+			doom(c, NR_CLOSE_ERROR, "out of memory");
 		else if (too_much(c))
 			overrun(c);
 		mark_dirty(c);

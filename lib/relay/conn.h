@@ -16,6 +16,7 @@
 
 #include "util/buf.h"
 #include "util/view.h"
+#include "wire/frame.h"
 
 struct lws;
 struct nr_relay;
@@ -43,6 +44,7 @@ struct nr_conn {
 	int		 closed;	/* the socket is gone */
 	int		 doomed;	/* to be closed, see why */
 	int		 overrun;	/* without sending what is waiting */
+	enum nr_close_status status;/* of the close frame */
 	const char	*why;
 	int		 dirty;		/* in the relay's list */
 	struct nr_conn	*next_dirty;
@@ -54,6 +56,7 @@ struct nr_conn {
 	struct nr_buf	 rx;		/* a message that is not complete */
 	size_t		 rx_total;	/* its bytes, with those dropped */
 	struct nr_buf	 backlog;	/* messages that wait for room */
+	int		 said_close;	/* what comes now is dropped */
 	int64_t		 wrote;		/* ms, when it took something, or had all */
 	struct nr_sub	*subs;
 	unsigned	 nsubs;
@@ -86,8 +89,13 @@ void	nr_conn_send_chunks(struct nr_conn *c, struct nr_chunks *q,
 /* Set *cancelled: no call that is told of it adds anything from now on. */
 void	nr_conn_cancel(struct nr_conn *c, atomic_int *cancelled);
 
-/* Close it once what is waiting has been sent; why is a constant. */
-void	nr_conn_doom(struct nr_conn *c, const char *why);
+/*
+ * Close it once what is waiting has been sent.
+ * status  RFC 6455's, for the close frame
+ * why	   a constant, for its text
+ */
+void	nr_conn_doom(struct nr_conn *c, enum nr_close_status status,
+	    const char *why);
 
 /* More is waiting for it than there may be: close it at once. */
 void	nr_conn_overrun(struct nr_conn *c);

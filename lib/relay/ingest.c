@@ -382,7 +382,7 @@ answer(struct nr_ingest *in, struct entry *e, struct nr_buf *b)
 	if (rc == NR_OK)
 		nr_conn_send(e->conn, b->p, b->len);
 	else
-		nr_conn_doom(e->conn, "out of memory");
+		nr_conn_doom(e->conn, NR_CLOSE_ERROR, "out of memory");
 	if (!e->has_id)		/* it is not even known what it was */
 		nr_conn_bad(e->conn);
 	nr_conn_unref(e->conn);

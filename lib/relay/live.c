@@ -336,7 +336,7 @@ deliver(struct nr_sub *s, struct nr_view line)
 		return;
 	}
 	if (nr_chunks_frame(&s->pending, part, 5) != NR_OK)
-		nr_conn_doom(c, "out of memory");
+		nr_conn_doom(c, NR_CLOSE_ERROR, "out of memory");
 	c->pending += s->pending.bytes - before;
 }
 

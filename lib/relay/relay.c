@@ -20,6 +20,7 @@
 
 #define WRITE_ROUND	((size_t)256 * 1024)	/* for one connection */
 #define PONG_SECONDS	30	/* for an answer to a ping, at most */
+#define CLOSE_SECONDS	3	/* for a peer to close, too */
 #define STALL_MS	1000	/* without taking a byte, while draining */
 #define JSON_TYPE	"application/nostr+json"
 #define TEXT_TYPE	"text/plain; charset=utf-8"
@@ -106,7 +107,7 @@ keep(struct nr_conn *c, const char *text, size_t len)
 static int
 message(struct nr_conn *c, const char *text, size_t len)
 {
-	if (c->relay->drain_until != 0 || nr_conn_lost(c))
+	if (c->relay->drain_until != 0)
 		return 0;
 	if (c->backlog.len == 0 && nr_session_message(c, text, len))
 		return 0;
@@ -155,9 +156,10 @@ too_long(struct nr_conn *c, int final, uint64_t known)
 {
 	nr_buf_free(&c->rx);
 	if (known > c->relay->config->close_message) {
-		lws_close_reason(c->wsi, LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE,
-		    NULL, 0);
-		return -1;
+		nr_conn_doom(c, NR_CLOSE_TOO_BIG,
+		    "message too long");
+		nr_relay_wake(c->relay);
+		return 0;
 	}
 	if (final) {
 		c->rx_total = 0;
@@ -183,6 +185,10 @@ receive(struct nr_conn *c, const char *in, size_t len)
 	int final = lws_is_final_fragment(c->wsi), rc;
 	uint64_t known;
 
+	if (nr_conn_lost(c)) {
+		nr_buf_free(&c->rx);
+		return 0;
+	}
 	if (lws_is_first_fragment(c->wsi))
 		c->rx_total = c->rx.len = 0;
 	c->rx_total += len;
@@ -239,16 +245,33 @@ write_chunks(struct nr_conn *c)
 	return 0;
 }
 
+/*
+ * Say that this is the end, and go on reading: to close a socket that
+ * holds unread bytes would take from the peer what it has not read yet.
+ * The peer's own close, or the deadline, ends it.  (libwebsockets' own
+ * way to close ends with the next bytes that come.)
+ */
 static int
-close_now(struct nr_conn *c, const char *why)
+say_close(struct nr_conn *c, enum nr_close_status status, const char *why)
 {
-	char text[124];
-	size_t n = (size_t)snprintf(text, sizeof(text), "%s", why);
+	unsigned char buf[LWS_PRE + NR_FRAME_HEAD_MAX + 125], text[125];
+	unsigned char *frame = buf + LWS_PRE;
+	size_t len, head;
 
-	lws_close_reason(c->wsi, c->relay->drain_until != 0 ?
-	    LWS_CLOSE_STATUS_GOINGAWAY : LWS_CLOSE_STATUS_POLICY_VIOLATION,
-	    (unsigned char *)text, n);
-	return -1;
+	if (c->said_close)
+		return 0;
+	c->said_close = 1;
+	text[0] = (unsigned char)(status >> 8);
+	text[1] = (unsigned char)status;
+	len = 2 + (size_t)snprintf((char *)text + 2, sizeof(text) - 2, "%s",
+	    why);
+	head = nr_frame_head(frame, NR_OP_CLOSE, len, 0);
+	memcpy(frame + head, text, len);
+	nr_buf_free(&c->backlog);
+	lws_rx_flow_control(c->wsi, 1);
+	lws_set_timeout(c->wsi, PENDING_TIMEOUT_CLOSE_ACK, CLOSE_SECONDS);
+	return lws_write(c->wsi, frame, head + len, LWS_WRITE_RAW) < 0 ?
+	    -1 : 0;
 }
 
 static int
@@ -256,6 +279,7 @@ writable(struct nr_conn *c)
 {
 	const struct nr_relay_config *config = c->relay->config;
 	const char *why = NULL;
+	enum nr_close_status status;
 	int more, paused;
 
 	if (write_chunks(c) != 0)
@@ -266,9 +290,10 @@ writable(struct nr_conn *c)
 	    c->out.bytes < config->output_pause / 2;
 	if (!more && c->doomed)
 		why = c->why;
+	status = c->status;
 	pthread_mutex_unlock(&c->lock);
 	if (why != NULL)
-		return close_now(c, why);
+		return say_close(c, status, why);
 	if (more)
 		lws_callback_on_writable(c->wsi);
 	if (paused)
@@ -628,6 +653,9 @@ callback(struct lws *wsi, enum lws_callback_reasons reason, void *user,
 		return receive(s->conn, in, len);
 	case LWS_CALLBACK_SERVER_WRITEABLE:
 		return writable(s->conn);
+	case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
+		/* Nothing is answered where we were the first. */
+		return s->conn->said_close;
 	case LWS_CALLBACK_CLOSED:
 		gone(relay_of(wsi), s);
 		return 0;
@@ -808,7 +836,8 @@ drain(struct nr_relay *r)
 	if (!r->closing) {
 		r->closing = 1;
 		for (c = r->conns; c != NULL; c = c->next)
-			nr_conn_doom(c, "the relay is shutting down");
+			nr_conn_doom(c, NR_CLOSE_GOING_AWAY,
+			    "the relay is shutting down");
 		nr_relay_wake(r);
 		/* A second for them to answer. */
 		if (r->drain_until > nr_now_ms() + 1000 || late)

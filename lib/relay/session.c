@@ -21,7 +21,7 @@ closed(struct nr_conn *c, struct nr_view subid, const char *why)
 	if (nr_write_closed(b, subid, why) == NR_OK)
 		nr_conn_send(c, b->p, b->len);
 	else
-		nr_conn_doom(c, "out of memory");
+		nr_conn_doom(c, NR_CLOSE_ERROR, "out of memory");
 	nr_relay_wake(c->relay);
 }
 

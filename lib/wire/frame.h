@@ -19,6 +19,14 @@ enum nr_opcode {
 	NR_OP_PONG	= 10
 };
 
+/* Why a connection is closed, in the close frame: RFC 6455, 7.4.1. */
+enum nr_close_status {
+	NR_CLOSE_GOING_AWAY	= 1001,
+	NR_CLOSE_POLICY		= 1008,
+	NR_CLOSE_TOO_BIG	= 1009,
+	NR_CLOSE_ERROR		= 1011
+};
+
 #define NR_FRAME_HEAD_MAX	14
 
 /*

@@ -20,7 +20,9 @@ export function ok(pass, name, detail) {
   console.log(`${pass ? 'ok' : 'not ok'} ${++n} - ${name}`)
   if (!pass) {
     failed++
-    if (detail !== undefined) console.log('# ' + JSON.stringify(detail)?.slice(0, 500))
+    // To stderr, which prove shows.
+    console.error(`# not ok ${n} - ${name}`)
+    if (detail !== undefined) console.error('# ' + JSON.stringify(detail)?.slice(0, 500))
   }
   return pass
 }

@@ -33,11 +33,12 @@ def ok(passed, name, *details):
     global _count, _failed
     _count += 1
     print('%s %d - %s' % ('ok' if passed else 'not ok', _count, name))
+    sys.stdout.flush()
     if not passed:
         _failed += 1
+        complain('not ok %d - %s' % (_count, name))
         for d in details:
-            note(str(d)[:1000])
-    sys.stdout.flush()
+            complain(str(d)[:1000])
     return passed
 
 
@@ -49,6 +50,13 @@ def note(text):
     for line in str(text).split('\n'):
         print('# ' + line)
     sys.stdout.flush()
+
+
+def complain(text):
+    """To stderr, which prove shows, as it does not the notes."""
+    for line in str(text).split('\n'):
+        print('# ' + line, file=sys.stderr)
+    sys.stderr.flush()
 
 
 def reap():
@@ -304,7 +312,12 @@ def publish(port, lines, acked, window=16, refused=None, stop=None, late=None):
                 line = next(it, None)
                 if line is None:
                     break
-                c.send('["EVENT",' + line + ']')
+                try:
+                    c.send('["EVENT",' + line + ']')
+                except Gone:
+                    # What it said before is still to be read.
+                    it = iter(())
+                    break
                 waiting += 1
             m = c.receive(0.1 if stop else 10)
             if m is None:
