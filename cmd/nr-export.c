@@ -160,7 +160,7 @@ read_cursor(struct run *run)
 	if (sscanf(text, "{\"epoch\":\"%" SCNx64 "\",\"number\":%" SCNu64
 	    ",\"segment\":%" SCNu32 "}", &run->at.epoch, &run->at.number,
 	    &run->at.segment) != 3)
-		nr_die(NR_EINVAL, "%s: not a cursor", run->cursor);
+		nr_bad_usage("%s: not a cursor", run->cursor);
 }
 
 static void

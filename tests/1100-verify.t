@@ -63,6 +63,12 @@ same 'and the next event still passes'		one out
 like 'and is named' 'line 1: event too long' err
 rc 1 '-m sets the limit'			nr-verify -q -m 100 one
 rc 0 '-m takes a unit'				nr-verify -m 4K one
+{
+	printf '{"id":"%064d","pubkey":"%064d","created_at":1,"kind":1,' 0 0
+	printf '"tags":[["t","%01500000d"]],"content":"","sig":"%0128d"}\n' 0 0
+} >long
+rc 1 'one long string in a tag'			nr-verify -m 4M long
+like 'is as long as the event may be'		'id does not match' err
 printf '\n\n' | cat - one >blank
 rc 0 'empty lines are no events'		nr-verify blank
 same 'and pass nowhere'				one out

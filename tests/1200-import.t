@@ -87,7 +87,7 @@ rc 2 '--cursor needs --log'			nr-export -S s --cursor c
 rc 2 '--follow needs --log'			nr-export -S s --follow
 rc 2 '--follow has no end for -o'		nr-export -S s --log --follow -o x
 echo garbage >c
-rc 3 'a damaged cursor is an error'		nr-export -S s --log --cursor c
+rc 2 'a damaged cursor is an error'		nr-export -S s --log --cursor c
 
 # --follow passes on what another process stores.
 nr-export -S s --log --follow --cursor c2 --ids >stream &

@@ -7,6 +7,7 @@
 #include "event/event.h"
 
 #include <assert.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -15,9 +16,9 @@
 
 const struct nr_event_limits nr_event_limits_pipe = {
 	.bytes = NR_EVENT_MAX,
-	.tags = NR_EVENT_MAX,
-	.tag_items = NR_EVENT_MAX,
-	.tag_bytes = NR_EVENT_MAX,
+	.tags = UINT_MAX,
+	.tag_items = UINT_MAX,
+	.tag_bytes = SIZE_MAX,
 	.depth = NR_JSON_DEPTH_MAX,
 };
 
