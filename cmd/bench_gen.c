@@ -155,7 +155,7 @@ nr_bench_gen(int argc, char *argv[])
 			nr_common_option(ch);
 		}
 	if (optind != argc)
-		nr_usage();
+		nr_bad_usage("not expected: %s", argv[optind]);
 	if (o.until < o.since)
 		nr_bad_usage("--until is before --since");
 	if ((rc = nr_gen_new(&g, &o)) != NR_OK)

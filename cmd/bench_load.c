@@ -50,7 +50,7 @@ struct load {
 	struct nr_peers	*peers;
 	struct nr_hist	*hist;
 
-	uint64_t	 sent, accepted, refused, events, eose, wrong;
+	uint64_t	 sent, accepted, known, refused, events, eose, wrong;
 	struct publisher *publisher;
 	int64_t		 start, stop, finished;
 	int		 publishing;
@@ -208,9 +208,10 @@ take_ok(struct load *l, struct nr_peer *p, const char *text, size_t len)
 	}
 	nr_hist_add(l->hist, (nr_now_ns() - pub->flight[i].sent) / 1000);
 	pub->flight[i] = pub->flight[--pub->n];
-	if (memcmp(text + 73, "true", 4) == 0)
+	if (memcmp(text + 73, "true", 4) == 0) {
 		l->accepted++;
-	else {
+		l->known += memmem(text, len, "\"duplicate:", 11) != NULL;
+	} else {
 		l->refused++;
 		note_refusal(l, text, len);
 	}
@@ -452,7 +453,8 @@ subscribed(const struct load *l)
 static int
 fanned_out(const struct load *l)
 {
-	return published(l) && l->events == l->accepted * l->connections;
+	return published(l) &&
+	    l->events == (l->accepted - l->known) * l->connections;
 }
 
 static int
@@ -484,20 +486,32 @@ load_fanout(struct load *l)
 	publish_more(l, pub);
 	nr_peer_flush(pub);
 	run_until(l, fanned_out);
+	if (l->known > 0)
+		nr_warn("%" PRIu64 " events were stored already, and are "
+		    "not live", l->known);
 	return report(l, "fanout", "deliveries", l->events,
 	    cpu_seconds() - cpu);
 }
 
-static int
-run_mode(struct load *l, const char *mode)
+typedef int	mode_fn(struct load *l);
+
+static mode_fn *
+find_mode(const char *name)
 {
-	if (strcmp(mode, "publish") == 0)
-		return load_publish(l);
-	if (strcmp(mode, "query") == 0)
-		return load_query(l);
-	if (strcmp(mode, "fanout") == 0)
-		return load_fanout(l);
-	nr_bad_usage("unknown load: %s", mode);
+	static const struct {
+		const char	*name;
+		mode_fn		*run;
+	} mode[] = {
+		{ "publish", load_publish },
+		{ "query", load_query },
+		{ "fanout", load_fanout },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(mode) / sizeof(mode[0]); i++)
+		if (strcmp(name, mode[i].name) == 0)
+			return mode[i].run;
+	nr_bad_usage("%s: not publish, query or fanout", name);
 }
 
 int
@@ -518,6 +532,7 @@ nr_bench_load(int argc, char *argv[])
 	struct load l = {
 		.connections = 16, .in_flight = 16, .filters = 400, .seed = 1
 	};
+	mode_fn *mode;
 	int ch, status;
 
 	while ((ch = getopt_long(argc, argv, "c:f:n:qw:", longopts,
@@ -556,6 +571,7 @@ nr_bench_load(int argc, char *argv[])
 		}
 	if (argc - optind != 2)
 		nr_bad_usage("load needs publish, query or fanout, and a URL");
+	mode = find_mode(argv[optind]);
 	if (l.file == NULL)
 		nr_bad_usage("load needs -f file");
 	if (l.seconds == 0 && l.most == 0)
@@ -566,7 +582,7 @@ nr_bench_load(int argc, char *argv[])
 	/* Only queries end by time. */
 	if (strcmp(argv[optind], "query") != 0)
 		l.seconds = 0;
-	status = run_mode(&l, argv[optind]);
+	status = mode(&l);
 	nr_mix_free(l.mix);
 	nr_peers_free(l.peers);
 	free(l.hist);

@@ -6,6 +6,13 @@
 
 #include "filter/args.h"
 
+/* For the usage of programs that take filters. */
+#define NR_FILTER_HELP \
+    "filters are NIP-01's, in JSON; these flags narrow them, or make one:\n" \
+    "  -a author   -k kind   -i id      -s since (2024-01-31, 3d)\n" \
+    "  -p pubkey   -e id     -d value   -u until\n" \
+    "  -t letter=value       -l limit   nr(7) tells more\n"
+
 /* Take a flag of NR_FILTER_FLAGS, or end with status 2. */
 void	nr_filter_option(struct nr_filter_args *a, int ch,
 	    const char *value);

@@ -29,7 +29,8 @@ static const char usage[] =
     "           [-k kind] [-l limit] [-p author] [-s since]\n"
     "           [-t letter=value] [-u until] [-S dir] [-o file]\n"
     "           [--count | --ids] [--explain] [--force] [--manifest file]\n"
-    "           [--log [--cursor file] [--follow]] [filter ...]\n";
+    "           [--log [--cursor file] [--follow]] [filter ...]\n"
+    NR_FILTER_HELP;
 
 #define GATHER	(256 * 1024)	/* bytes between two writes */
 #define HOLD_MS	300		/* that a snapshot is held at most */
@@ -368,7 +369,7 @@ main(int argc, char *argv[])
 	if ((run.cursor != NULL || run.follow) && !log)
 		nr_bad_usage("--cursor and --follow go with --log");
 	if (log && (run.reverse || run.explain))
-		nr_bad_usage("--log has an order and a plan of its own");
+		nr_bad_usage("-R and --explain do not go with --log");
 	if (run.follow && output != NULL)
 		nr_bad_usage("--follow never completes a file for -o");
 	if (run.count && (run.ids || run.follow || run.cursor != NULL ||

@@ -197,6 +197,7 @@ check_block(void *ctx, unsigned worker, void *arg)
 	struct job *job = arg;
 	struct nr_view line;
 	size_t at = 0, pos, lines = 0;
+	enum nr_verdict what;
 
 	job->nlines = job->nitems = 0;
 	job->normal.len = 0;
@@ -207,8 +208,9 @@ check_block(void *ctx, unsigned worker, void *arg)
 	    lines * NR_EVENT_LINE_MAX(0) + 1));
 	for (at = 0; nr_block_line(&job->block, &at, &line);) {
 		pos = 0;
-		note_line(job, line.len == 0 ? NR_VALID : check_line(run,
-		    run->verifier[worker], job, line, &pos), pos);
+		what = line.len == 0 ? NR_VALID : check_line(run,
+		    run->verifier[worker], job, line, &pos);
+		note_line(job, what, pos);
 	}
 }
 

@@ -28,6 +28,8 @@ static const char usage[] =
 #define LWS_LINES	20	/* of libwebsockets in */
 #define LWS_PERIOD_MS	60000
 
+static atomic_int serving;
+
 static void
 log_line(enum nr_log_level level, const char *text)
 {
@@ -49,6 +51,8 @@ lws_line(int level, const char *line)
 	static unsigned said;
 	char text[256];
 
+	if (!atomic_load(&serving))
+		return;		/* what keeps us from it, we say */
 	if (nr_now_ms() - since >= LWS_PERIOD_MS) {
 		since = nr_now_ms();
 		said = 0;
@@ -167,7 +171,8 @@ serve(struct nr_relay_config *c, struct nr_store *st, int ready_fd)
 	pthread_sigmask(SIG_BLOCK, &s.set, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	if ((rc = nr_relay_new(&r, c, st, log_line)) != NR_OK)
-		nr_die(rc, "cannot serve");
+		return rc;
+	atomic_store(&serving, 1);
 	s.relay = r;
 	atomic_init(&s.ended, 0);
 	if ((rc = pthread_create(&thread, NULL, wait_signals, &s)) != 0)
@@ -243,7 +248,7 @@ main(int argc, char *argv[])
 			nr_common_option(ch);
 		}
 	if (optind != argc)
-		nr_usage();
+		nr_bad_usage("not expected: %s", argv[optind]);
 	if (config.nlisten == 0)
 		set_key(&config, "listen", "127.0.0.1:7777");
 	if ((why = nr_relay_config_check(&config)) != NULL)

@@ -20,7 +20,8 @@ static const char usage[] =
     "       nr-store [-Pq] [-S dir] [--force] check [--full]\n"
     "       nr-store [-Pq] [-S dir] [--force] reindex\n"
     "       nr-store [-Pq] [-S dir] [--force] delete [--dry-run]\n"
-    "           [filter flags] filter ...\n";
+    "           [filter flags] filter ...\n"
+    NR_FILTER_HELP;
 
 /* What the command line says. */
 struct args {
@@ -256,11 +257,20 @@ do_check(const struct args *a)
 static int
 do_reindex(const struct args *a)
 {
+	struct nr_store_stat s;
 	struct nr_store *st;
+	struct nr_snap *sn;
 
 	st = nr_store_need(a->dir, a->flags | NR_STORE_REINDEX, 0,
 	    a->progress);
+	sn = snapshot(a, st);
+	need(a, nr_snap_stat(sn, &s));
+	nr_snap_free(sn);
 	nr_store_close(st);
+	if (!nr_quiet)
+		fprintf(stderr, "%s: %s: %" PRIu64 " lines, %" PRIu64
+		    " live events\n", nr_progname(), a->dir, s.log_lines,
+		    s.events);
 	return NR_EX_OK;
 }
 

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <zstd.h>
@@ -24,8 +25,9 @@
 
 struct nr_sink {
 	const char		*path;
-	char			 tmp[PATH_MAX];
-	int			 fd;		/* of tmp, -1 for stdout */
+	char			 target[PATH_MAX];	/* of a symbolic link */
+	char			 tmp[PATH_MAX];	/* "" where path is no file */
+	int			 fd;		/* -1 for stdout */
 	const char		*manifest;
 	struct nr_sha256	*sha;
 	uint64_t		 events, bytes;
@@ -42,25 +44,48 @@ temporary(char out[PATH_MAX], const char *path)
 		nr_die(ENAMETOOLONG, "%s", path);
 }
 
-static int
-create(const char *tmp)
+/* What is removed should we end before it is complete. */
+static char unfinished[2][PATH_MAX];
+
+static void
+remove_unfinished(void)
 {
+	size_t i;
+
+	for (i = 0; i < 2; i++)
+		if (*unfinished[i] != '\0')
+			(void)unlink(unfinished[i]);
+}
+
+/*
+ * Create the file tmp for what will be path.
+ * slot  0 for the export, 1 for a small file beside it
+ */
+static int
+create(const char *tmp, const char *path, int slot)
+{
+	static int registered;
 	int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 
 	if (fd < 0)
-		nr_die(errno, "%s", tmp);
+		nr_die(errno, "%s", path);
+	snprintf(unfinished[slot], sizeof(unfinished[slot]), "%s", tmp);
+	if (!registered)
+		(void)atexit(remove_unfinished);
+	registered = 1;
 	return fd;
 }
 
 /* Give a complete and synced file its name, and sync that too. */
 static void
-put_in_place(const char *tmp, const char *path)
+put_in_place(const char *tmp, const char *path, int slot)
 {
 	char copy[PATH_MAX];
 	int fd;
 
 	if (rename(tmp, path) != 0)
 		nr_die(errno, "%s", path);
+	*unfinished[slot] = '\0';
 	snprintf(copy, sizeof(copy), "%s", path);
 	fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0 || fsync(fd) != 0)
@@ -77,13 +102,36 @@ nr_write_file(const char *path, const void *p, size_t n)
 	int fd;
 
 	temporary(tmp, path);
-	fd = create(tmp);
+	fd = create(tmp, path, 1);
 	for (; n > 0; at += w, n -= (size_t)w)
 		if ((w = write(fd, at, n)) < 0)
-			nr_die(errno, "%s", tmp);
+			nr_die(errno, "%s", path);
 	if (fsync(fd) != 0 || close(fd) != 0)
-		nr_die(errno, "%s", tmp);
-	put_in_place(tmp, path);
+		nr_die(errno, "%s", path);
+	put_in_place(tmp, path, 1);
+}
+
+/*
+ * A file is written beside its place; what is no file (a device, a named
+ * pipe) is written to, and never replaced.
+ */
+static void
+open_output(struct nr_sink *s, const char *path)
+{
+	struct stat st;
+
+	s->path = path;
+	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
+		s->fd = open(path, O_WRONLY | O_CLOEXEC);
+		if (s->fd < 0)
+			nr_die(errno, "%s", path);
+	} else {
+		if (realpath(path, s->target) != NULL)
+			s->path = s->target;
+		temporary(s->tmp, s->path);
+		s->fd = create(s->tmp, path, 0);
+	}
+	nr_out_to(s->fd, path);
 }
 
 struct nr_sink *
@@ -94,13 +142,9 @@ nr_sink_open(const char *path, int compress, const char *manifest)
 	if ((s = calloc(1, sizeof(*s))) == NULL)
 		nr_die(ENOMEM, "export");
 	s->fd = -1;
-	s->path = path;
 	s->manifest = manifest;
-	if (path != NULL) {
-		temporary(s->tmp, path);
-		s->fd = create(s->tmp);
-		nr_out_to(s->fd, s->tmp);
-	}
+	if (path != NULL && strcmp(path, "-") != 0)
+		open_output(s, path);
 	if (manifest != NULL && nr_sha256_new(&s->sha) != NR_OK)
 		nr_die(ENOMEM, "export");
 	if (manifest != NULL)
@@ -180,11 +224,11 @@ nr_sink_close(struct nr_sink *s)
 	if (s->zstd != NULL)
 		compress_some(s, NULL, 0, ZSTD_e_end);
 	nr_out_flush();
-	if (s->fd >= 0 && fsync(s->fd) != 0)
-		nr_die(errno, "%s", s->tmp);
+	if (*s->tmp != '\0' && fsync(s->fd) != 0)
+		nr_die(errno, "%s", s->path);
 	nr_out_close();
-	if (s->path != NULL)
-		put_in_place(s->tmp, s->path);
+	if (*s->tmp != '\0')
+		put_in_place(s->tmp, s->path, 0);
 	if (s->manifest != NULL)
 		write_manifest(s);
 	nr_sha256_free(s->sha);

@@ -11,7 +11,7 @@
 struct nr_sink;
 
 /*
- * path      the file, or NULL for stdout
+ * path      the file; "-" or NULL for stdout
  * compress  with zstd
  * manifest  the file for count and SHA-256, or NULL
  * All functions end the program on failure.

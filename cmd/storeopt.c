@@ -34,6 +34,9 @@ nr_store_die(int rc, const char *dir)
 		if (*who != '\0')
 			nr_die(rc, "%s: held by %s", dir, who);
 	}
+	if (rc == NR_ECORRUPT)
+		nr_warn("%s: nr-store reindex keeps what can be read of its "
+		    "log; see nr-store(5)", dir);
 	nr_die(rc, "%s", dir);
 }
 

@@ -59,6 +59,29 @@ is 'and hash' "$(sha256sum <fwd | cut -d' ' -f1)" "$(jq -r .sha256 m)"
 rc 0 'the manifest of -z is of the plain text'	nr-export -S s -z -o f.zst --manifest m2
 same 'so it is the same'			m m2
 rc 3 '-o where nothing can be written'		nr-export -S s -o /nonexistent/x
+like 'names the file that was meant' '^nr-export: /nonexistent/x: ' err
+mkfifo pipe
+cat pipe >got &
+rc 0 '-o into a named pipe'			nr-export -S s -o pipe
+wait $!
+ok 'which stays one'				test -p pipe
+nr-export -S s >want
+same 'and gets the events'			want got
+: >target.jsonl
+ln -s target.jsonl link
+rc 0 '-o through a symbolic link'		nr-export -S s -o link
+ok 'which stays one'				test -h link
+same 'to the file'				want target.jsonl
+rc 0 '-o - is stdout'				nr-export -S s -o -
+same 'with the events'				want out
+rc 3 '-o that fails half way' \
+	sh -c 'ulimit -f 8; trap "" XFSZ; exec nr-export -S s -o half'
+is 'leaves nothing behind' '' "$(ls half* 2>/dev/null)"
+mkdir folder
+rc 3 'a folder that is no store'		nr-export -S folder
+like 'is named so' 'folder: there is no store' err
+printf '{"id":"zz"}\n' | nr-import -q -S s -r rejected >out
+is 'a reject has its byte' 7 "$(jq .byte rejected)"
 
 rc 0 '--log'					nr-export -S s --log
 grep -Ff want out >/dev/null

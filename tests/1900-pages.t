@@ -20,7 +20,7 @@ done
 for p in $progs; do
 	page=$man/$p.1
 	rc 0 "$p --help"		"$p" --help
-	sed 's/^usage: //' out | words >want
+	sed -n '/^filters are/q; s/^usage: //; p' out | words >want
 	render "$page" | section SYNOPSIS | words >got
 	same "$p: the synopsis is the usage"	want got
 	render "$page" | section 'EXIT STATUS' >got

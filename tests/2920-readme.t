@@ -28,11 +28,11 @@ ok 'and stores them'		test "$n" -gt 500
 rc 0 'the second works as printed'	run 2
 is 'every event is in it'	"$n" "$(cat out)"
 build/nr-export --log >want
-zstd -dc build/backup.jsonl.zst >got
+zstd -dc backup.jsonl.zst >got
 same 'and in the backup'	want got
 rc 0 'the third works as printed'	run 3
 build/nr-export -S relay.store '{"kinds":[0,3]}' >want
-build/nr-export -S build/mirror.store >got
+build/nr-export -S mirror.store >got
 ok 'there is something to mirror'	test -s want
 same 'the mirror holds the same' want got
 

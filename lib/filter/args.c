@@ -120,7 +120,8 @@ event_id(struct nr_buf *list, const char *value, const char **why)
 	if (nr_nip19_decode(&n, value) && (n.type == NR_NIP19_NOTE ||
 	    n.type == NR_NIP19_NEVENT))
 		return add_key(list, n.key);
-	*why = "not an id (64 lower-case hex digits, note, nevent)";
+	*why = "not an id (64 lower-case hex digits, note, nevent, "
+	    "naddr)";
 	return NR_OK;
 }
 

@@ -7,6 +7,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -220,10 +221,13 @@ nr_relay_config_set(struct nr_relay_config *c, const char *key,
 	for (i = 0; i < COUNT(number); i++) {
 		if (strcmp(key, number[i].key) != 0)
 			continue;
-		if (!parse(value, &v) || v < number[i].least ||
-		    v > number[i].most)
-			*why = "not a number in its range";
-		else
+		if (!parse(value, &v))
+			*why = "not a number, with K, M or G or without";
+		else if (v < number[i].least || v > number[i].most) {
+			snprintf(c->text, sizeof(c->text), "not from %" PRIu64
+			    " to %" PRIu64, number[i].least, number[i].most);
+			*why = c->text;
+		} else
 			*number_at(c, &number[i]) = v;
 		return NR_OK;
 	}

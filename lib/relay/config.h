@@ -47,6 +47,8 @@ struct nr_relay_config {
 	uint64_t	 drain_seconds;
 	uint64_t	 verify_threads;	/* 0: one a core */
 	uint64_t	 query_threads;		/* 0: one a core */
+
+	char		 text[80];	/* of a reason that is made up */
 };
 
 /* Returns 0 or ENOMEM. */
@@ -62,7 +64,8 @@ int	nr_listen_split(const char *value, char address[NR_ADDRESS_MAX],
 
 /*
  * Set one key from text.
- * why      NULL, or what is wrong with the key or value
+ * why      NULL, or what is wrong with the key or value, until the next
+ *	    call
  * Returns  0 or ENOMEM.
  */
 int	nr_relay_config_set(struct nr_relay_config *c, const char *key,

@@ -709,7 +709,8 @@ listen_on(struct nr_relay *r, unsigned i)
 }
 
 static int
-start_sockets(struct nr_relay *r, lws_retry_bo_t *retry_policy)
+start_sockets(struct nr_relay *r, lws_retry_bo_t *retry_policy,
+    const char **where)
 {
 	struct lws_context_creation_info info;
 	unsigned i;
@@ -733,8 +734,7 @@ start_sockets(struct nr_relay *r, lws_retry_bo_t *retry_policy)
 		return ENOMEM;
 	for (i = 0; i < r->config->nlisten; i++)
 		if ((rc = listen_on(r, i)) != NR_OK) {
-			nr_relay_log(r, NR_LOG_ERROR, "%s: %s",
-			    r->config->listen[i], nr_strerror(rc));
+			*where = r->config->listen[i];
 			return rc;
 		}
 	watch(&r->watching);
@@ -747,6 +747,7 @@ int
 nr_relay_new(struct nr_relay **out, const struct nr_relay_config *config,
     struct nr_store *st, nr_log_fn *log)
 {
+	const char *where = "the relay";
 	struct nr_relay *r;
 	int rc;
 
@@ -756,13 +757,15 @@ nr_relay_new(struct nr_relay **out, const struct nr_relay_config *config,
 	r->st = st;
 	r->log = log;
 	pthread_mutex_init(&r->dirty_lock, NULL);
-	if ((rc = start_sockets(r, &r->retry)) == NR_OK &&
+	if ((rc = start_sockets(r, &r->retry, &where)) == NR_OK &&
 	    (rc = nr_snap_new(&r->snap, st)) == NR_OK &&
 	    (rc = nr_live_new(&r->live)) == NR_OK &&
 	    (rc = nr_feed_new(&r->feed, r)) == NR_OK &&
 	    (rc = nr_queries_new(&r->queries, r)) == NR_OK)
 		rc = nr_ingest_new(&r->ingest, r);
 	if (rc != NR_OK) {
+		nr_relay_log(r, NR_LOG_ERROR, "cannot serve %s: %s", where,
+		    nr_strerror(rc));
 		nr_relay_free(r);
 		return rc;
 	}

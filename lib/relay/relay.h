@@ -30,8 +30,9 @@ typedef void	nr_log_fn(enum nr_log_level level, const char *text);
 /*
  * Bind the addresses and start the threads.  config and store stay the
  * caller's and must outlive the relay.
- * Returns  0, ENOMEM, EADDRINUSE (or another reason that an address could
- *	    not be listened on), or what the store says.
+ * Returns  0; or ENOMEM, EADDRINUSE (or another reason that an address
+ *	    could not be listened on), or what the store says, which has
+ *	    been logged.
  */
 int	nr_relay_new(struct nr_relay **out,
 	    const struct nr_relay_config *config, struct nr_store *st,

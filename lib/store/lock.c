@@ -6,7 +6,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -117,9 +119,14 @@ nr_lock_signed(int fd, enum nr_lock_byte b, char *out, size_t size)
 {
 	char line[NAME_LEN + 1];
 	ssize_t n = pread(fd, line, NAME_LEN, (off_t)b * NAME_LEN);
+	const char *pid;
 
 	while (n > 0 && (line[n - 1] == ' ' || line[n - 1] == '\n' ||
 	    line[n - 1] == '\0'))
 		n--;
 	snprintf(out, size, "%.*s", n < 0 ? 0 : (int)n, line);
+	/* A name that is left from somebody who has gone tells nothing. */
+	if ((pid = strrchr(out, ' ')) == NULL ||
+	    (kill((pid_t)strtol(pid, NULL, 10), 0) != 0 && errno == ESRCH))
+		*out = '\0';
 }

@@ -15,7 +15,8 @@
  *	WRITE	  exclusive, during a write transaction
  *	MERGE	  exclusive, for as long as a merge lasts (merge.c)
  *
- * The file's text says who holds DOOR and WRITE.
+ * The file's text says who holds DOOR and WRITE, and who of those that are
+ * in came first.
  */
 #ifndef NR_STORE_LOCK_H
 #define NR_STORE_LOCK_H
@@ -47,7 +48,10 @@ int	nr_lock_held(int fd, enum nr_lock_byte b, int exclusive);
 /* WRITE by way of NEXT. */
 int	nr_lock_write(int fd, int timeout);
 
-/* Leave our name, or read the name of who left his last. */
+/*
+ * Leave our name, or read the name of who left his last and still runs;
+ * "" where there is none.
+ */
 void	nr_lock_sign(int fd, enum nr_lock_byte b, const char *program);
 void	nr_lock_signed(int fd, enum nr_lock_byte b, char *out, size_t size);
 

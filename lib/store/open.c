@@ -69,7 +69,7 @@ open_dir(struct nr_store *st, const char *dir, unsigned flags)
 	/* Any folder will do for a new store, but only a store else. */
 	if (!(flags & NR_STORE_CREATE) &&
 	    fstatat(st->dirfd, "log", &s, 0) != 0)
-		return errno;
+		return errno == ENOENT ? NR_ENOSTORE : errno;
 	if (!(flags & NR_STORE_FORCE) && remote(st->dirfd))
 		return NR_EREMOTE;
 	return NR_OK;
@@ -222,6 +222,17 @@ has_tail(struct nr_store *st, int *yes)
 	return rc;
 }
 
+/* For those who want to be alone; who came first is likely to stay. */
+static void
+sign_in(struct nr_store *st)
+{
+	char who[80];
+
+	nr_lock_signed(st->lockfd, NR_LOCK_PRESENCE, who, sizeof(who));
+	if (*who == '\0')
+		nr_lock_sign(st->lockfd, NR_LOCK_PRESENCE, st->program);
+}
+
 static int
 go_in(struct nr_store *st, const struct nr_store_options *o)
 {
@@ -242,6 +253,7 @@ go_in(struct nr_store *st, const struct nr_store_options *o)
 	if (rc == NR_OK && tail &&
 	    (rc = nr_store_rc(st, take_tail(st))) == ENOSPC)
 		rc = NR_OK;
+	sign_in(st);
 	nr_lock_drop(st->lockfd, NR_LOCK_DOOR);
 	return rc;
 }
@@ -374,7 +386,8 @@ nr_store_holder(const char *dir, char *out, size_t size)
 	if (fd < 0)
 		return;
 	if (!nr_lock_held(fd, b, 1))
-		b = NR_LOCK_WRITE;
+		b = nr_lock_held(fd, NR_LOCK_WRITE, 1) ? NR_LOCK_WRITE :
+		    NR_LOCK_PRESENCE;
 	nr_lock_signed(fd, b, out, size);
 	close(fd);
 }

@@ -28,7 +28,7 @@ nr_strerror(int rc)
 	case NR_ESYNC:
 		return "an earlier sync failed, no more writes";
 	case NR_EFULL:
-		return "no space left above the store's reserve";
+		return "too little space is left: a store keeps some free";
 	case NR_ETRUNCATED:
 		return "compressed input ends too early";
 	case NR_EZSTD:
@@ -41,6 +41,8 @@ nr_strerror(int rc)
 		return "invalid argument";
 	case NR_ETIMEOUT:
 		return "timed out";
+	case NR_ENOSTORE:
+		return "there is no store in this directory";
 	}
 	return "unknown error";
 }
