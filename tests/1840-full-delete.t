@@ -14,7 +14,7 @@ split -l 100 events part.
 for f in part.*; do
 	nr-import -q -S s "$f" >/dev/null 2>full || break
 done
-like 'the floor is reached'		'no space left above' full
+like 'the floor is reached'		'too little space is left' full
 rc 0 'there is room to delete'		nr-store -S s delete -k 1
 is 'and it is done' 0			"$(nr-export -S s -k 1 --count)"
 cd / && umount "$scratch/s"

@@ -232,7 +232,7 @@ test_args(void **state)
 	    "tt=\"\\", "d");
 	GIVE("not LETTER=VALUE", "ttopic");
 	GIVE("not LETTER=VALUE", "t1=x");
-	GIVE("not an id (64 lower-case hex digits, note, nevent)", "ixyz");
+	GIVE("not an id (64 lower-case hex digits, note, nevent, naddr)", "ixyz");
 	GIVE("not a kind from 0 to 65535", "k65536");
 	GIVE("not a kind from 0 to 65535", "k");
 	GIVE("not a time", "syesterday");

@@ -90,7 +90,7 @@ test_absent(void **state)
 
 	(void)state;
 	assert_int_equal(nr_store_open(&st, "/nonexistent/x", &o), ENOENT);
-	assert_int_equal(nr_store_open(&st, dir, &o), ENOENT);
+	assert_int_equal(nr_store_open(&st, dir, &o), NR_ENOSTORE);
 	assert_null(st);
 	o.flags = NR_STORE_CREATE;
 	assert_int_equal(nr_store_open(&st, "/proc/x", &o), ENOENT);
