@@ -105,6 +105,16 @@ map_file(struct load *l)
 	l->end = l->data + s.st_size;
 }
 
+/* Relays show events of these kinds to their parties only. */
+static int
+is_private(struct nr_view line)
+{
+	struct nr_event ev;
+
+	return nr_event_view_head(&ev, line.p, line.len) &&
+	    (ev.kind == 4 || ev.kind == 1059 || ev.kind == 21059);
+}
+
 /* The next line of the file, which must be a normal event. */
 static int
 next_event(struct load *l, struct nr_view *line)
@@ -171,6 +181,8 @@ publish_more(struct load *l, struct nr_peer *p)
 	struct flight *f;
 
 	while (pub->n < l->in_flight && next_event(l, &part[1])) {
+		if (l->nids > 0 && is_private(part[1]))
+			continue;	/* everybody is to hear it */
 		f = &pub->flight[pub->n++];
 		f->id = part[1].p + 7;
 		f->sent = nr_now_ns();
@@ -293,6 +305,8 @@ on_text(struct nr_peer *p, const char *text, size_t len)
 			l->eose++;
 		return;
 	}
+	if (len > 7 && memcmp(text, "[\"AUTH\"", 7) == 0)
+		return;		/* nothing here needs it */
 	l->wrong++;
 	note_refusal(l, text, len);
 }

@@ -42,8 +42,8 @@ for p in $progs; do
 	same "$p: every option is explained, and no other"	want2 got
 done
 
-grep -o '^	{ "[a-z_]*", OFFSET' "$top/lib/relay/config.c" |
-    sed 's/.*"\(.*\)".*/\1/' | { cat; echo listen; } | sort >want
+grep -oE '^	\{ "[a-z_]*", (OFFSET|[01],)' "$top/lib/relay/config.c" |
+    sed 's/.*"\(.*\)".*/\1/' | sort >want
 awk '/^\.Ss Keys/ { on = 1 } /^\.Ss Signals/ { on = 0 }
     on && /^\.It Cm/ { print $3 }' "$man/nr-serve.1" | sort >got
 same 'nr-serve: every key is explained, and no other'	want got

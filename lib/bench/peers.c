@@ -16,34 +16,21 @@
 
 #include "util/err.h"
 #include "wire/frame.h"
+#include "wire/url.h"
 
 #define FRAME_MAX	((size_t)64 * 1024 * 1024)
 #define READ_SIZE	((size_t)256 * 1024)
 
-/* ws://host[:port][/path] */
 static int
 parse_url(struct nr_peers *ps, const char *url)
 {
-	const char *host, *end, *colon;
+	struct nr_url u;
 
-	if (strncmp(url, "ws://", 5) != 0)
+	if (!nr_url_parse(&u, url, strlen(url)) || u.tls)
 		return NR_EINVAL;
-	host = url + 5;
-	end = host + strcspn(host, "/");
-	colon = memrchr(host, ':', (size_t)(end - host));
-	/* A colon inside brackets is part of an IPv6 address. */
-	if (colon != NULL && memchr(colon, ']', (size_t)(end - colon)))
-		colon = NULL;
-	ps->port = colon != NULL ?
-	    strndup(colon + 1, (size_t)(end - colon - 1)) : strdup("80");
-	ps->path = strdup(*end == '\0' ? "/" : end);
-	if (colon == NULL)
-		colon = end;
-	if (*host == '[' && colon[-1] == ']') {
-		host++;
-		colon--;
-	}
-	ps->host = strndup(host, (size_t)(colon - host));
+	ps->host = strdup(u.host);
+	ps->port = strdup(u.port);
+	ps->path = strdup(u.path);
 	return ps->host == NULL || ps->port == NULL || ps->path == NULL ?
 	    ENOMEM : NR_OK;
 }

@@ -36,13 +36,6 @@ nr_filter_free(struct nr_filter *f)
 	memset(f, 0, sizeof(*f));
 }
 
-int
-nr_keys_has(const struct nr_keys *k, const unsigned char key[32])
-{
-	return k->n > 0 &&
-	    bsearch(key, k->v, k->n, 32, nr_key_cmp) != NULL;
-}
-
 /*
  * Does every condition on tags hold?  One walk over the tags; each
  * condition has a bit, which is why there are 64 at most (52 letters, and

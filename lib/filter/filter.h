@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "event/event.h"
+#include "filter/keys.h"
 #include "util/buf.h"
 #include "util/json.h"
 #include "util/view.h"
@@ -23,12 +24,6 @@
 #define NR_FILTER_SINCE		8u
 #define NR_FILTER_UNTIL		16u
 #define NR_FILTER_LIMIT		32u
-
-/* A list of ids or public keys. */
-struct nr_keys {
-	unsigned char	(*v)[32];
-	size_t		 n;
-};
 
 /*
  * One condition on tags: some tag of this letter has one of the values.
@@ -92,7 +87,5 @@ int	nr_filter_narrow(struct nr_filter *f, const struct nr_filter *more);
 /* Write f as JSON.  Returns 0 or ENOMEM. */
 int	nr_filter_format(struct nr_buf *b, const struct nr_filter *f);
 
-/* Is key in the list? */
-int	nr_keys_has(const struct nr_keys *k, const unsigned char key[32]);
 
 #endif

@@ -13,6 +13,7 @@
 
 #include "util/err.h"
 #include "util/hex.h"
+#include "wire/url.h"
 
 #define OFFSET(member)	offsetof(struct nr_relay_config, member)
 
@@ -34,6 +35,7 @@ static const struct number {
 	{ "max_filter_values", OFFSET(max_filter_values), 5000, 1, 100000 },
 	{ "max_limit", OFFSET(max_limit), 5000, 1, 1000000 },
 	{ "default_limit", OFFSET(default_limit), 500, 1, 1000000 },
+	{ "min_pow", OFFSET(min_pow), 0, 0, 256 },
 	{ "max_future", OFFSET(max_future), 900, 0, INT64_MAX / 2 },
 	{ "output_pause", OFFSET(output_pause), 1 << 20, 1 << 14, 1 << 30 },
 	{ "output_close", OFFSET(output_close), 32 << 20, 4 << 20,
@@ -56,6 +58,7 @@ static const struct text {
 	{ "contact", OFFSET(contact) },
 	{ "pubkey", OFFSET(pubkey) },
 	{ "icon", OFFSET(icon) },
+	{ "members", OFFSET(members) },
 };
 
 #define COUNT(a)	(sizeof(a) / sizeof((a)[0]))
@@ -86,6 +89,9 @@ nr_relay_config_init(struct nr_relay_config *c)
 	if (rc == NR_OK)
 		rc = nr_relay_config_set(c, "description",
 		    "A Nostr relay run by nr-serve.", &why);
+	if (rc == NR_OK)
+		rc = nr_relay_config_set(c, "private_kinds", "4,1059,21059",
+		    &why);
 	if (rc != NR_OK)
 		nr_relay_config_free(c);
 	return rc;
@@ -100,6 +106,8 @@ nr_relay_config_free(struct nr_relay_config *c)
 		free(*text_at(c, &text[i]));
 	for (i = 0; i < c->nlisten; i++)
 		free(c->listen[i]);
+	for (i = 0; i < c->nurl; i++)
+		free(c->url[i]);
 	memset(c, 0, sizeof(*c));
 }
 
@@ -194,6 +202,89 @@ add_listen(struct nr_relay_config *c, const char *value, const char **why)
 	return NR_OK;
 }
 
+static int
+add_url(struct nr_relay_config *c, const char *value, const char **why)
+{
+	struct nr_url u;
+
+	if (!nr_url_parse(&u, value, strlen(value)))
+		*why = "not a ws:// or wss:// URL";
+	else if (c->nurl == NR_URL_MAX)
+		*why = "too many URLs";
+	else if ((c->url[c->nurl] = strdup(value)) == NULL)
+		return ENOMEM;
+	else
+		c->nurl++;
+	return NR_OK;
+}
+
+static int
+set_rule(enum nr_access_rule *r, const char *value, const char **why)
+{
+	static const char *const name[] = { "open", "auth", "members" };
+	size_t i;
+
+	*why = "not open, auth or members";
+	for (i = 0; i < COUNT(name); i++)
+		if (strcmp(value, name[i]) == 0) {
+			*r = (enum nr_access_rule)i;
+			*why = NULL;
+		}
+	return NR_OK;
+}
+
+static int
+set_read(struct nr_relay_config *c, const char *value, const char **why)
+{
+	return set_rule(&c->read, value, why);
+}
+
+static int
+set_write(struct nr_relay_config *c, const char *value, const char **why)
+{
+	return set_rule(&c->write, value, why);
+}
+
+/* Numbers with commas or spaces between them. */
+static int
+set_kinds(struct nr_relay_config *c, const char *value, const char **why)
+{
+	static const char between[] = ", ";
+	unsigned n = 0;
+	char *end;
+	long v;
+
+	for (value += strspn(value, between); *value != '\0';
+	    value = end + strspn(end, between)) {
+		v = strtol(value, &end, 10);
+		if (end == value || v < 0 || v > 65535 ||
+		    (*end != '\0' && strchr(between, *end) == NULL)) {
+			*why = "not a list of kinds";
+			return NR_OK;
+		}
+		if (n == NR_PRIVATE_MAX) {
+			*why = "too many kinds";
+			return NR_OK;
+		}
+		c->private_kinds[n++] = (uint16_t)v;
+	}
+	c->nprivate_kinds = n;
+	return NR_OK;
+}
+
+static const struct other {
+	const char	*key;
+	int		 is_list;	/* each value adds to it */
+	int		(*set)(struct nr_relay_config *c, const char *value,
+			    const char **why);
+} other[] = {
+	{ "listen", 1, add_listen },
+	{ "url", 1, add_url },
+	{ "read", 0, set_read },
+	{ "write", 0, set_write },
+	{ "private_kinds", 0, set_kinds },
+};
+
 const char *
 nr_relay_config_check(const struct nr_relay_config *c)
 {
@@ -202,6 +293,9 @@ nr_relay_config_check(const struct nr_relay_config *c)
 		return "output_close: less than twice output_pause";
 	if (c->output_close / 4 < c->max_event)
 		return "output_close: less than four times max_event";
+	if ((c->read == NR_ACCESS_MEMBERS || c->write == NR_ACCESS_MEMBERS) &&
+	    c->members == NULL)
+		return "members: needed where only members read or write";
 	return NULL;
 }
 
@@ -213,8 +307,9 @@ nr_relay_config_set(struct nr_relay_config *c, const char *key,
 	size_t i;
 
 	*why = NULL;
-	if (strcmp(key, "listen") == 0)
-		return add_listen(c, value, why);
+	for (i = 0; i < COUNT(other); i++)
+		if (strcmp(key, other[i].key) == 0)
+			return other[i].set(c, value, why);
 	for (i = 0; i < COUNT(text); i++)
 		if (strcmp(key, text[i].key) == 0)
 			return set_text(c, &text[i], value, why);

@@ -10,6 +10,15 @@
 
 #define NR_LISTEN_MAX	16
 #define NR_ADDRESS_MAX	64
+#define NR_URL_MAX	16
+#define NR_PRIVATE_MAX	64
+
+/* Whom the relay serves. */
+enum nr_access_rule {
+	NR_ACCESS_OPEN,
+	NR_ACCESS_AUTH,		/* who has authenticated */
+	NR_ACCESS_MEMBERS	/* as one of the members */
+};
 
 struct nr_relay_config {
 	/* For NIP-11; NULL is left out of the document. */
@@ -21,6 +30,19 @@ struct nr_relay_config {
 
 	char		*listen[NR_LISTEN_MAX];	/* ADDR:PORT */
 	unsigned	 nlisten;
+
+	/* What clients may call this relay; without any: by address. */
+	char		*url[NR_URL_MAX];
+	unsigned	 nurl;
+
+	enum nr_access_rule read;
+	enum nr_access_rule write;
+	char		*members;	/* a file of public keys */
+	/* Kinds that only their author and recipients may read. */
+	uint16_t	 private_kinds[NR_PRIVATE_MAX];
+	unsigned	 nprivate_kinds;
+
+	uint64_t	 min_pow;	/* bits, of every event (NIP-13) */
 
 	/* Limits, inclusive; sizes in bytes. */
 	uint64_t	 max_connections;

@@ -24,6 +24,7 @@ nr_conn_new(struct nr_relay *r, struct lws *wsi)
 	c->wsi = wsi;
 	atomic_init(&c->refs, 1);
 	atomic_init(&c->bad, 0);
+	atomic_init(&c->nkeys, 0);
 	pthread_mutex_init(&c->lock, NULL);
 	return c;
 }
@@ -42,6 +43,7 @@ nr_conn_unref(struct nr_conn *c)
 	nr_chunks_free(&c->out);
 	nr_buf_free(&c->rx);
 	nr_buf_free(&c->backlog);
+	free(c->keys);
 	pthread_mutex_destroy(&c->lock);
 	free(c);
 }

@@ -35,6 +35,8 @@ struct nr_chunks {
 	size_t		 bytes;
 };
 
+#define NR_CONN_KEYS	16
+
 struct nr_conn {
 	struct nr_relay	*relay;
 	atomic_uint	 refs;
@@ -49,6 +51,11 @@ struct nr_conn {
 	int		 dirty;		/* in the relay's list */
 	struct nr_conn	*next_dirty;
 	struct nr_sub	*paused;	/* queries that wait for output */
+
+	/* Written by the socket thread, never taken back; see access.c. */
+	char		 challenge[32];
+	unsigned char	(*keys)[32];	/* that the client has proved */
+	atomic_uint	 nkeys;
 
 	/* The socket thread's. */
 	struct lws	*wsi;

@@ -24,9 +24,43 @@ member(struct nr_buf *b, const char *key, const char *value)
 	return nr_buf_adds(b, ",");
 }
 
+/* What is true of this configuration, in the order of the numbers. */
+static int
+nips(struct nr_buf *b, const struct nr_relay_config *c)
+{
+	const struct {
+		int	nip;
+		int	is_so;
+	} list[] = {
+		{ 1, 1 },
+		{ 4, nr_kind_private(c, 4) },
+		{ 9, 1 },
+		{ 11, 1 },
+		{ 13, c->min_pow > 0 },
+		{ 17, nr_kind_private(c, 1059) },
+		{ 40, 1 },
+		{ 42, 1 },
+		{ 59, nr_kind_private(c, 1059) },
+		{ 70, 1 },
+	};
+	const char *comma = "";
+	size_t i;
+	int rc;
+
+	rc = nr_buf_adds(b, "\"supported_nips\":[");
+	for (i = 0; rc == NR_OK && i < sizeof(list) / sizeof(list[0]); i++) {
+		if (!list[i].is_so)
+			continue;
+		rc = nr_buf_addf(b, "%s%d", comma, list[i].nip);
+		comma = ",";
+	}
+	return rc != NR_OK ? rc : nr_buf_adds(b, "],");
+}
+
 int
 nr_info_write(struct nr_buf *b, const struct nr_relay_config *c)
 {
+	static const char *const boolean[] = { "false", "true" };
 	int rc;
 
 	if ((rc = nr_buf_adds(b, "{")) != NR_OK ||
@@ -34,18 +68,21 @@ nr_info_write(struct nr_buf *b, const struct nr_relay_config *c)
 	    (rc = member(b, "description", c->description)) != NR_OK ||
 	    (rc = member(b, "icon", c->icon)) != NR_OK ||
 	    (rc = member(b, "pubkey", c->pubkey)) != NR_OK ||
-	    (rc = member(b, "contact", c->contact)) != NR_OK)
+	    (rc = member(b, "contact", c->contact)) != NR_OK ||
+	    (rc = nips(b, c)) != NR_OK)
 		return rc;
-	return nr_buf_addf(b, "\"supported_nips\":[1,9,11,40,70],"
-	    "\"version\":\"nr-serve %s\","
+	return nr_buf_addf(b, "\"version\":\"nr-serve %s\","
 	    "\"limitation\":{\"max_message_length\":%" PRIu64
 	    ",\"max_subscriptions\":%" PRIu64 ",\"max_limit\":%" PRIu64
 	    ",\"max_subid_length\":%d,\"max_event_tags\":%" PRIu64
-	    ",\"auth_required\":false,\"payment_required\":false"
-	    ",\"restricted_writes\":false,\"created_at_upper_limit\":%"
+	    ",\"min_pow_difficulty\":%" PRIu64
+	    ",\"auth_required\":%s,\"payment_required\":false"
+	    ",\"restricted_writes\":%s,\"created_at_upper_limit\":%"
 	    PRIu64 ",\"default_limit\":%" PRIu64 "}}",
 	    NR_VERSION, c->max_message, c->max_subscriptions,
-	    c->max_limit, NR_SUBID_CHARS, c->max_event_tags, c->max_future,
+	    c->max_limit, NR_SUBID_CHARS, c->max_event_tags, c->min_pow,
+	    boolean[c->read != NR_ACCESS_OPEN && c->write != NR_ACCESS_OPEN],
+	    boolean[c->write != NR_ACCESS_OPEN], c->max_future,
 	    c->default_limit < c->max_limit ? c->default_limit :
 	    c->max_limit);
 }

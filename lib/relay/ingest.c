@@ -10,6 +10,7 @@
 #include "relay/internal.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -143,10 +144,27 @@ embeds_protected(struct nr_ingest *in, unsigned worker,
 	return nr_event_protected(&inner);
 }
 
+/* The difficulty of NIP-13. */
+static unsigned
+zero_bits(const unsigned char id[32])
+{
+	unsigned i, n;
+
+	for (i = 0; i < 32 && id[i] == 0; i++)
+		;
+	if (i == 32)
+		return 256;
+	for (n = 0; !(id[i] & 0x80u >> n); n++)
+		;
+	return 8 * i + n;
+}
+
 /* What this relay's settings and NIP-70 say; NULL where nothing does. */
 static const char *
-policy(struct nr_ingest *in, unsigned worker, const struct nr_event *ev)
+policy(struct nr_ingest *in, unsigned worker, struct entry *e,
+    const struct nr_event *ev)
 {
+	const char *why;
 	uint64_t ahead = in->relay->config->max_future;
 	int64_t now = time(NULL);
 
@@ -155,8 +173,14 @@ policy(struct nr_ingest *in, unsigned worker, const struct nr_event *ev)
 	/* The store sees neither ephemeral ones nor what it has already. */
 	if (nr_event_expiration(ev) <= now)
 		return "invalid: expired";
-	if (nr_event_protected(ev))
-		return "blocked: protected events are not accepted";
+	if ((why = nr_access_write(e->conn, ev)) != NULL)
+		return why;
+	if (zero_bits(ev->id) < in->relay->config->min_pow) {
+		snprintf(e->text, sizeof(e->text), "pow: the id has %u "
+		    "leading zero bits, %" PRIu64 " are needed",
+		    zero_bits(ev->id), in->relay->config->min_pow);
+		return e->text;
+	}
 	if (embeds_protected(in, worker, ev))
 		return "blocked: the repost embeds a protected event";
 	return NULL;
@@ -197,7 +221,7 @@ check_entry(struct nr_ingest *in, unsigned worker, struct job *job,
 	nr_hex_encode(e->id, item->ev.id, 32);
 	item->line.p = line;
 	item->line.len = nr_event_normalise(&item->ev, line);
-	if ((why = policy(in, worker, &item->ev)) != NULL) {
+	if ((why = policy(in, worker, e, &item->ev)) != NULL) {
 		refuse(e, why);
 		return;
 	}

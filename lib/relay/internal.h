@@ -16,6 +16,7 @@
 #include "store/query.h"
 #include "util/pool.h"
 
+struct nr_access;
 struct nr_live;
 struct nr_ingest;
 struct nr_feed;
@@ -49,6 +50,7 @@ struct nr_relay {
 	int64_t			 drain_until;	/* ms, 0: not draining */
 	int			 closing;	/* connections, when drained */
 
+	struct nr_access	*access;
 	struct nr_live		*live;
 	struct nr_ingest	*ingest;
 	struct nr_feed		*feed;
@@ -69,6 +71,35 @@ void	nr_relay_fail(struct nr_relay *r, int rc);
 
 void	nr_relay_log(struct nr_relay *r, enum nr_log_level level,
 	    const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+/* ---- access.c: who may read and write what ---------------------------------- */
+
+int	nr_access_new(struct nr_access **out, struct nr_relay *r);
+void	nr_access_free(struct nr_access *a);
+
+/* Send the challenge of a new connection.  Returns 0, ENOMEM or EIO. */
+int	nr_access_greet(struct nr_conn *c);
+
+/* Take an AUTH message's event, and answer it; the socket thread's. */
+void	nr_access_auth(struct nr_conn *c, struct nr_view json);
+
+/* Is this JSON text one of the relay's own URLs?  Likewise. */
+int	nr_access_is_own_url(struct nr_conn *c, struct nr_view text);
+
+/*
+ * Why a subscription, or an event, is refused, in NIP-01's and NIP-42's
+ * words; NULL where it is not.
+ */
+const char *nr_access_read(struct nr_conn *c, const struct nr_filter *f,
+	    size_t n);
+const char *nr_access_write(struct nr_conn *c, const struct nr_event *ev);
+
+/*
+ * The one rule for what a client is shown: of private kinds, what it wrote
+ * or is addressed to.  Any thread.
+ */
+int	nr_may_read(struct nr_conn *c, const struct nr_event *ev);
+int	nr_kind_private(const struct nr_relay_config *config, unsigned kind);
 
 /* ---- live.c: subscriptions ------------------------------------------------- */
 
@@ -98,7 +129,7 @@ struct nr_sub {
 void	nr_sub_ref(struct nr_sub *s);
 void	nr_sub_unref(struct nr_sub *s);
 
-int	nr_live_new(struct nr_live **out);
+int	nr_live_new(struct nr_live **out, struct nr_relay *r);
 void	nr_live_free(struct nr_live *l);
 
 /*

@@ -28,6 +28,7 @@ struct nr_live_filter {
 };
 
 struct nr_live {
+	const struct nr_relay_config *config;
 	pthread_mutex_t	 lock;
 	struct node	**bucket;
 	size_t		 nbuckets;	/* a power of two */
@@ -39,12 +40,13 @@ struct nr_live {
 #define FIRST_BUCKETS	1024
 
 int
-nr_live_new(struct nr_live **out)
+nr_live_new(struct nr_live **out, struct nr_relay *r)
 {
 	struct nr_live *l;
 
 	if ((l = calloc(1, sizeof(*l))) == NULL)
 		return ENOMEM;
+	l->config = r->config;
 	l->nbuckets = FIRST_BUCKETS;
 	l->bucket = calloc(l->nbuckets, sizeof(l->bucket[0]));
 	if (l->bucket == NULL) {
@@ -345,6 +347,7 @@ static size_t
 try_key(struct nr_live *l, uint64_t key, const struct nr_event *ev,
     struct nr_view line, uint64_t number)
 {
+	int private = nr_kind_private(l->config, ev->kind);
 	struct node *n = l->bucket[key & (l->nbuckets - 1)];
 	struct nr_sub *s;
 	size_t count = 0;
@@ -352,7 +355,8 @@ try_key(struct nr_live *l, uint64_t key, const struct nr_event *ev,
 	for (; n != NULL; n = n->next) {
 		s = n->owner->sub;
 		if (n->key != key || s->seen == l->seq || number < s->from ||
-		    !nr_filter_match(n->owner->f, ev))
+		    !nr_filter_match(n->owner->f, ev) ||
+		    (private && !nr_may_read(s->conn, ev)))
 			continue;
 		s->seen = l->seq;
 		if (atomic_load_explicit(&s->closed, memory_order_relaxed))

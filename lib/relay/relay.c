@@ -391,6 +391,11 @@ established(struct nr_relay *r, struct session *s, struct lws *wsi)
 		return -1;
 	s->conn = c;
 	c->wrote = nr_now_ms();
+	if (nr_access_greet(c) != NR_OK) {
+		nr_conn_unref(c);
+		return -1;
+	}
+	nr_relay_wake(r);
 	c->next = r->conns;
 	if (c->next != NULL)
 		c->next->prev = c;
@@ -759,7 +764,8 @@ nr_relay_new(struct nr_relay **out, const struct nr_relay_config *config,
 	pthread_mutex_init(&r->dirty_lock, NULL);
 	if ((rc = start_sockets(r, &r->retry, &where)) == NR_OK &&
 	    (rc = nr_snap_new(&r->snap, st)) == NR_OK &&
-	    (rc = nr_live_new(&r->live)) == NR_OK &&
+	    (rc = nr_access_new(&r->access, r)) == NR_OK &&
+	    (rc = nr_live_new(&r->live, r)) == NR_OK &&
 	    (rc = nr_feed_new(&r->feed, r)) == NR_OK &&
 	    (rc = nr_queries_new(&r->queries, r)) == NR_OK)
 		rc = nr_ingest_new(&r->ingest, r);
@@ -875,6 +881,7 @@ nr_relay_free(struct nr_relay *r)
 	nr_queries_free(r->queries);
 	serve_dirty(r);
 	nr_live_free(r->live);
+	nr_access_free(r->access);
 	nr_snap_free(r->snap);
 	nr_buf_free(&r->reply);
 	pthread_mutex_destroy(&r->dirty_lock);

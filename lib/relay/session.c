@@ -164,11 +164,19 @@ read_filters(struct nr_conn *c, struct nr_sub *s, struct nr_view rest,
 	return NR_OK;
 }
 
+static int
+visible(void *ctx, const struct nr_event *ev)
+{
+	return nr_may_read(ctx, ev);
+}
+
 /* Start answering. */
 static int
 start_sub(struct nr_conn *c, struct nr_sub *s)
 {
-	struct nr_query_options o = { .now = time(NULL) };
+	struct nr_query_options o = {
+		.now = time(NULL), .visible = visible, .ctx = c
+	};
 	uint64_t before;
 	int rc;
 
@@ -211,6 +219,8 @@ req(struct nr_conn *c, const struct nr_client_message *m)
 	if (rc == NR_OK)
 		rc = read_filters(c, s, m->rest, &why);
 	if (rc == NR_OK && why == NULL)
+		why = nr_access_read(c, s->filters, s->nfilters);
+	if (rc == NR_OK && why == NULL)
 		rc = start_sub(c, s);
 	if (rc == NR_OK && why == NULL)
 		return;
@@ -250,6 +260,9 @@ nr_session_message(struct nr_conn *c, const char *text, size_t len)
 	case NR_CLIENT_CLOSE:
 		if ((s = detach(c, id)) != NULL)
 			end_sub(c, s);
+		break;
+	case NR_CLIENT_AUTH:
+		nr_access_auth(c, m.event);
 		break;
 	case NR_CLIENT_OTHER:
 		break;

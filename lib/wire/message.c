@@ -115,8 +115,9 @@ nr_client_read(struct nr_client_message *m, const char *text, size_t len,
 	if (j.p == j.end || *j.p != '"' ||
 	    nr_json_string(&j, &m->name, &flags) != NR_JSON_OK)
 		return;
-	if (is(m->name, "EVENT")) {
-		m->verb = NR_CLIENT_EVENT;
+	if (is(m->name, "EVENT") || is(m->name, "AUTH")) {
+		m->verb = *m->name.p == 'E' ? NR_CLIENT_EVENT :
+		    NR_CLIENT_AUTH;
 		*why = read_event(m, &j);
 		return;
 	}

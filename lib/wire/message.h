@@ -21,13 +21,14 @@ enum nr_client_verb {
 	NR_CLIENT_EVENT,
 	NR_CLIENT_REQ,
 	NR_CLIENT_CLOSE,
+	NR_CLIENT_AUTH,
 	NR_CLIENT_OTHER		/* a message with a verb not known here */
 };
 
 struct nr_client_message {
 	enum nr_client_verb verb;
 	struct nr_view	 name;		/* the verb as it stands */
-	struct nr_view	 event;		/* EVENT: the JSON of one, unchecked */
+	struct nr_view	 event;		/* EVENT, AUTH: JSON, unchecked */
 	struct nr_view	 given;		/* REQ, CLOSE: the id as it stands */
 	char		 subid[NR_SUBID_BYTES];	/* the same, normal text */
 	size_t		 subid_len;

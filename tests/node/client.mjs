@@ -99,8 +99,8 @@ ok(await relay.publish(bob.sign(1, 'late', [['expiration', String(now() - 1)]]))
   .then(() => false, e => /^invalid: expired/.test(e.message)), 'one that has expired is refused')
 
 // Protected.
-ok(await relay.publish(bob.sign(1, 'mine', [['-']])).then(() => false, e => /^blocked:/.test(e.message)),
-  'protected events are refused')
+ok(await relay.publish(bob.sign(1, 'mine', [['-']])).then(() => false, e => /^auth-required:/.test(e.message)),
+  'protected events want AUTH')
 const inner = bob.sign(1, 'mine', [['-']])
 ok(await relay.publish(alice.sign(6, JSON.stringify(inner), [['e', inner.id], ['p', bob.pubkey]]))
   .then(() => false, e => /^blocked:/.test(e.message)), 'a repost that embeds one too')
@@ -111,7 +111,7 @@ ok(true, 'an empty repost and one that only mentions ["-"] are fine')
 // NIP-11.
 const info = await fetchRelayInformation(server.url)
 is(info.limitation.max_subscriptions, 100, 'NIP-11 tells the limits')
-is(info.supported_nips, [1, 9, 11, 40, 70], 'and the NIPs')
+is(info.supported_nips, [1, 4, 9, 11, 17, 40, 42, 59, 70], 'and the NIPs')
 
 relay.close()
 pool.close([server.url])

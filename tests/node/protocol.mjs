@@ -118,8 +118,8 @@ is(await reads('r', { kinds: [10002] }), ['2'], 'one version of a replaceable ev
 is((await c.publish(alice.sign(1, '', [['expiration', String(now() - 1)]])))?.[1], 'invalid: expired', 'expired')
 is((await c.publish(alice.sign(20000, '', [['expiration', String(now() - 1)]])))?.[1], 'invalid: expired',
   'an ephemeral event, expired')
-ok(/^blocked: /.test((await c.publish(alice.sign(1, 'mine', [['-']])))?.[1]), 'protected')
-ok(/^blocked: /.test((await c.publish(alice.sign(20000, 'mine', [['-']])))?.[1]), 'ephemeral and protected')
+ok(/^auth-required: /.test((await c.publish(alice.sign(1, 'mine', [['-']])))?.[1]), 'protected')
+ok(/^auth-required: /.test((await c.publish(alice.sign(20000, 'mine', [['-']])))?.[1]), 'ephemeral and protected')
 
 // ---- deletion
 const victim = alice.sign(1, 'victim'), foreign = bob.sign(1, 'foreign'), late = alice.sign(1, 'late')

@@ -83,7 +83,8 @@ export class Raw {
       else if (n === 127 && b.length >= 10) { n = Number(b.readBigUInt64BE(2)); head = 10 }
       else if (n >= 126) return
       if (b.length < head + n) return
-      this.frames.push({ op: b[0] & 15, data: b.subarray(head, head + n) })
+      const data = b.subarray(head, head + n)
+      if (!data.toString().startsWith('["AUTH",')) this.frames.push({ op: b[0] & 15, data })
       this.bytes = b.subarray(head + n)
     }
   }

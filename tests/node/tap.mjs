@@ -85,7 +85,10 @@ export class Client {
       c.closed = null
       c.waiting = []
       c.ws.on('message', d => {
-        c.messages.push(JSON.parse(d.toString()))
+        const m = JSON.parse(d.toString())
+        // Sent at once to everybody; not part of any answer.
+        if (m[0] === 'AUTH') c.challenge = m[1]
+        else c.messages.push(m)
         c.waiting.forEach(f => f())
       })
       c.ws.on('open', () => resolve(c))
@@ -129,6 +132,15 @@ export class Client {
     const events = this.messages.filter(m => m[0] === 'EVENT' && m[1] === id).map(m => m[2])
     this.messages = this.messages.filter(m => !(m[0] === 'EVENT' && m[1] === id))
     return { end, events, ids: events.map(e => e.id) }
+  }
+  // NIP-42, as an author; with other fields to get it wrong.
+  async auth(author, { relay = this.ws.url, challenge, kind = 22242, created_at = now(), ...more } = {}) {
+    await until(() => this.challenge)
+    const tags = [['relay', relay], ['challenge', challenge ?? this.challenge]]
+    const event = { ...author.sign(kind, '', tags, created_at), ...more }
+    this.send('AUTH', event)
+    const m = await this.ok(event.id)
+    return m && m.slice(2)
   }
   close() { this.ws.terminate() }
 }

@@ -29,7 +29,8 @@ def source(text):
                        if 'INT64_MAX' not in n]
     for key in re.findall(r'{ "(\w+)", OFFSET\(\w+\) }', text):
         yield [key]
-    yield ['listen']
+    for key in re.findall(r'{ "(\w+)", 1, \w+ }', text):
+        yield [key]
 
 
 with open(sys.argv[2], encoding='utf-8') as f:
