@@ -1,6 +1,7 @@
 /*
  * nr-serve: the relay.  In the foreground, its log on stderr.
  */
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -22,8 +23,9 @@
 #include "util/times.h"
 
 static const char usage[] =
-    "usage: nr-serve [-Pq] [-S dir] [--force] [--listen addr:port] ...\n"
-    "           [--ready-fd n] [--segment bytes] [--set key=value] ...\n";
+    "usage: nr-serve [-PqT] [-c file] [-S dir] [--force]\n"
+    "           [--listen addr:port] ... [--ready-fd n] [--segment bytes]\n"
+    "           [--set key=value] ...\n";
 
 #define LWS_LINES	20	/* of libwebsockets in */
 #define LWS_PERIOD_MS	60000
@@ -81,11 +83,166 @@ raise_limits(void)
 	}
 }
 
-struct signals {
-	struct nr_relay	*relay;
-	sigset_t	 set;
-	atomic_int	 ended;		/* set by main() before SIGUSR2 */
+/* ---- the configuration ------------------------------------------------------ */
+
+/* Where it comes from: what is further down goes before what is above. */
+struct sources {
+	const char	*file;
+	char		**set;		/* --set and --listen, key=value */
+	size_t		 nset;
+	int		 reload;	/* the relay runs */
 };
+
+static void
+complain(void *ctx, const char *text)
+{
+	const struct sources *s = ctx;
+
+	if (s->reload)
+		log_line(NR_LOG_ERROR, text);
+	else
+		nr_say("%s", text);
+}
+
+/* Returns 0 or ENOMEM; *good is cleared after a complaint. */
+static int
+set_key(struct nr_relay_config *c, struct sources *s, const char *where,
+    const char *key, const char *value, int *good)
+{
+	const char *why;
+	char text[512];
+	int rc;
+
+	rc = nr_relay_config_set(c, key, value, &why);
+	if (rc != NR_OK || why == NULL)
+		return rc;
+	snprintf(text, sizeof(text), "%s%s: %.300s: %s", where, key, value,
+	    why);
+	complain(s, text);
+	*good = 0;
+	return NR_OK;
+}
+
+/* NR_SERVE_MAX_LIMIT for max_limit. */
+static const char *
+from_environment(const char *key)
+{
+	char name[80];
+	size_t n;
+
+	n = (size_t)snprintf(name, sizeof(name), "NR_SERVE_%s", key);
+	for (; n > 9; n--)
+		name[n - 1] = (char)toupper((unsigned char)name[n - 1]);
+	return getenv(name);
+}
+
+static int
+set_all(struct nr_relay_config *c, struct sources *s, int *good)
+{
+	const char *key, *value;
+	size_t i, n;
+	int list, rc = NR_OK;
+	char name[80], text[512];
+
+	nr_relay_config_override(c);
+	if (s->file != NULL) {
+		rc = nr_relay_config_file(c, s->file, complain, s);
+		if (rc == NR_EINVAL)
+			*good = 0;
+		else if (rc != NR_OK)
+			nr_say("%s: %s", s->file, nr_strerror(rc));
+		if (rc != NR_OK)
+			return rc;
+	}
+	nr_relay_config_override(c);
+	for (i = 0; rc == NR_OK &&
+	    (key = nr_relay_config_key(i, &list)) != NULL; i++)
+		if ((value = from_environment(key)) != NULL)
+			rc = set_key(c, s, "environment: ", key, value, good);
+	nr_relay_config_override(c);
+	for (i = 0; rc == NR_OK && i < s->nset; i++) {
+		n = strcspn(s->set[i], "=");
+		if (s->set[i][n] == '\0' || n >= sizeof(name)) {
+			snprintf(text, sizeof(text),
+			    "--set %.300s: not key=value", s->set[i]);
+			complain(s, text);
+			*good = 0;
+			continue;
+		}
+		snprintf(name, sizeof(name), "%.*s", (int)n, s->set[i]);
+		rc = set_key(c, s, "", name, s->set[i] + n + 1, good);
+	}
+	nr_relay_config_override(c);
+	if (rc == NR_OK && c->nlisten == 0)
+		rc = set_key(c, s, "", "listen", "127.0.0.1:7777", good);
+	return rc;
+}
+
+/*
+ * The configuration as its sources have it.
+ * Returns  0; NR_EINVAL after complaints; ENOMEM, or why the file cannot be
+ *	    read.
+ */
+static int
+configure(struct nr_relay_config **out, struct sources *s)
+{
+	struct nr_relay_config *c;
+	const char *why;
+	int rc, good = 1;
+
+	if ((c = calloc(1, sizeof(*c))) == NULL)
+		return ENOMEM;
+	if ((rc = nr_relay_config_init(c)) == NR_OK)
+		rc = set_all(c, s, &good);
+	if (rc == NR_OK && (why = nr_relay_config_check(c)) != NULL) {
+		complain(s, why);
+		good = 0;
+	}
+	if (rc == NR_OK)
+		rc = nr_relay_config_load(c, complain, s);
+	if (rc == NR_OK && !good)
+		rc = NR_EINVAL;
+	if (rc == NR_OK) {
+		*out = c;
+		return NR_OK;
+	}
+	nr_relay_config_free(c);
+	free(c);
+	return rc;
+}
+
+static void
+drop(struct nr_relay_config *c)
+{
+	nr_relay_config_free(c);
+	free(c);
+}
+
+/* ---- signals ------------------------------------------------------------------ */
+
+struct signals {
+	struct nr_relay		*relay;
+	struct sources		*sources;
+	struct nr_relay_config	**config;	/* in use */
+	sigset_t		 set;
+	atomic_int		 ended;		/* set before SIGUSR2 */
+};
+
+static void
+reload(struct signals *s)
+{
+	struct nr_relay_config *next, *old;
+
+	if (configure(&next, s->sources) != NR_OK) {
+		log_line(NR_LOG_ERROR, "the configuration stays as it was");
+		return;
+	}
+	old = nr_relay_reload(s->relay, next);
+	if (old != next)
+		*s->config = next;
+	drop(old);
+	log_line(NR_LOG_INFO, "the configuration is loaded");
+}
 
 /* Signals come to a thread of their own, as ordinary events. */
 static void *
@@ -103,36 +260,12 @@ wait_signals(void *arg)
 			continue;	/* somebody else's means nothing */
 		}
 		if (sig == SIGHUP) {
-			log_line(NR_LOG_INFO, "there is nothing to reload");
+			reload(s);
 			continue;
 		}
 		log_line(NR_LOG_INFO, "stopping");
 		nr_relay_stop(s->relay);
 	}
-}
-
-static void
-set_key(struct nr_relay_config *c, const char *key, const char *value)
-{
-	const char *why;
-	int rc;
-
-	if ((rc = nr_relay_config_set(c, key, value, &why)) != NR_OK)
-		nr_die(rc, "%s", key);
-	if (why != NULL)
-		nr_bad_usage("%s: %s: %s", key, value, why);
-}
-
-static void
-set_option(struct nr_relay_config *c, char *arg)
-{
-	char *equal = strchr(arg, '=');
-
-	if (equal == NULL)
-		nr_bad_usage("--set %s: not key=value", arg);
-	*equal = '\0';
-	set_key(c, arg, equal + 1);
-	*equal = '=';
 }
 
 static void
@@ -155,7 +288,8 @@ say_ready(const struct nr_relay_config *c, const struct nr_relay *r,
 }
 
 static int
-serve(struct nr_relay_config *c, struct nr_store *st, int ready_fd)
+serve(struct nr_relay_config **c, struct sources *sources,
+    struct nr_store *st, int ready_fd)
 {
 	struct signals s;
 	struct nr_relay *r;
@@ -170,14 +304,17 @@ serve(struct nr_relay_config *c, struct nr_store *st, int ready_fd)
 	sigaddset(&s.set, SIGUSR2);
 	pthread_sigmask(SIG_BLOCK, &s.set, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	if ((rc = nr_relay_new(&r, c, st, log_line)) != NR_OK)
+	if ((rc = nr_relay_new(&r, *c, st, log_line)) != NR_OK)
 		return rc;
 	atomic_store(&serving, 1);
 	s.relay = r;
+	s.config = c;
+	s.sources = sources;
+	sources->reload = 1;
 	atomic_init(&s.ended, 0);
+	say_ready(*c, r, ready_fd);
 	if ((rc = pthread_create(&thread, NULL, wait_signals, &s)) != 0)
 		nr_die(rc, "threads");
-	say_ready(c, r, ready_fd);
 	rc = nr_relay_run(r);
 	atomic_store(&s.ended, 1);
 	pthread_kill(thread, SIGUSR2);
@@ -192,6 +329,8 @@ main(int argc, char *argv[])
 {
 	enum { FORCE = NR_OPT_FIRST, LISTEN, READY_FD, SEGMENT, SET };
 	static const struct option longopts[] = {
+		{ "check-config", no_argument, NULL, 'T' },
+		{ "config", required_argument, NULL, 'c' },
 		{ "force", no_argument, NULL, FORCE },
 		{ "listen", required_argument, NULL, LISTEN },
 		{ "progress", no_argument, NULL, 'P' },
@@ -202,24 +341,30 @@ main(int argc, char *argv[])
 		{ "store", required_argument, NULL, 'S' },
 		NR_LONG_COMMON, { NULL, 0, NULL, 0 }
 	};
-	struct nr_relay_config config;
+	struct sources sources = { .file = NULL };
+	struct nr_relay_config *config = NULL;
 	unsigned flags = NR_STORE_CREATE;
-	int ch, progress = 0, ready_fd = -1, rc;
-	const char *dir = NULL, *why;
+	int ch, progress = 0, ready_fd = -1, test = 0, rc;
+	const char *dir = NULL;
 	struct nr_store *st;
 	size_t segment = 0;
 
 	nr_tool_init(argv[0], usage);
 	lws_set_log_level(LLL_ERR | LLL_WARN, lws_line);
-	if ((rc = nr_relay_config_init(&config)) != NR_OK)
-		nr_die(rc, "configuration");
-	while ((ch = getopt_long(argc, argv, "PqS:", longopts, NULL)) != -1)
+	sources.set = calloc((size_t)argc, sizeof(*sources.set));
+	if (sources.set == NULL)
+		nr_die(ENOMEM, "configuration");
+	while ((ch = getopt_long(argc, argv, "c:PqS:T", longopts, NULL)) != -1)
 		switch (ch) {
 		case FORCE:
 			flags |= NR_STORE_FORCE;
 			break;
 		case LISTEN:
-			set_key(&config, "listen", optarg);
+			if ((sources.set[sources.nset] = malloc(8 +
+			    strlen(optarg))) == NULL)
+				nr_die(ENOMEM, "configuration");
+			sprintf(sources.set[sources.nset++], "listen=%s",
+			    optarg);
 			break;
 		case READY_FD:
 			ready_fd = (int)nr_number(optarg, "--ready-fd", 0,
@@ -233,13 +378,19 @@ main(int argc, char *argv[])
 			    (uint64_t)1 << 30);
 			break;
 		case SET:
-			set_option(&config, optarg);
+			sources.set[sources.nset++] = optarg;
 			break;
 		case 'P':
 			progress = 1;
 			break;
 		case 'S':
 			dir = optarg;
+			break;
+		case 'T':
+			test = 1;
+			break;
+		case 'c':
+			sources.file = optarg;
 			break;
 		case 'q':
 			nr_quiet = 1;
@@ -249,15 +400,17 @@ main(int argc, char *argv[])
 		}
 	if (optind != argc)
 		nr_bad_usage("not expected: %s", argv[optind]);
-	if (config.nlisten == 0)
-		set_key(&config, "listen", "127.0.0.1:7777");
-	if ((why = nr_relay_config_check(&config)) != NULL)
-		nr_bad_usage("%s", why);
+	if ((rc = configure(&config, &sources)) == ENOMEM)
+		nr_die(rc, "configuration");
+	if (rc != NR_OK)
+		exit(NR_EX_USAGE);
+	if (test)
+		return NR_EX_OK;
 	raise_limits();
 	dir = nr_store_name(dir);
 	st = nr_store_need(dir, flags, segment, progress);
-	rc = serve(&config, st, ready_fd);
+	rc = serve(&config, &sources, st, ready_fd);
 	nr_store_close(st);
-	nr_relay_config_free(&config);
+	drop(config);
 	return nr_exit_status(rc);
 }

@@ -13,7 +13,7 @@ words() { sed 's/ | /|/g' | tr -s ' \n' '\n' | grep -v '^$'; }
 for page in "$man"/*.[157]; do
 	rc 0 "${page##*/}: well-formed"	mandoc -T lint -W warning "$page"
 done
-for name in nr.7 nr-store.5 nr-events.5; do
+for name in nr.7 nr-store.5 nr-events.5 nr-serve.conf.5; do
 	ok "$name: there" test -f "$man/$name"
 done
 
@@ -42,14 +42,14 @@ for p in $progs; do
 	same "$p: every option is explained, and no other"	want2 got
 done
 
-grep -oE '^	\{ "[a-z_]*", (OFFSET|[01],)' "$top/lib/relay/config.c" |
+grep -oE '^	\{ "[a-z0-9_]*", (OFFSET|[01],)' "$top/lib/relay/config.c" |
     sed 's/.*"\(.*\)".*/\1/' | sort >want
-awk '/^\.Ss Keys/ { on = 1 } /^\.Ss Signals/ { on = 0 }
-    on && /^\.It Cm/ { print $3 }' "$man/nr-serve.1" | sort >got
+awk '/^\.Sh KEYS/ { on = 1 } on && /^\.It Cm/ { print $3 }' \
+    "$man/nr-serve.conf.5" | sort >got
 same 'nr-serve: every key is explained, and no other'	want got
 settings() { python3 "$top/tests/tools/settings.py" "$@" | sort; }
 settings source "$top/lib/relay/config.c" >want
-settings page "$man/nr-serve.1" >got
+settings page "$man/nr-serve.conf.5" >got
 same 'nr-serve: their defaults and ranges are the real ones'	want got
 awk '/^\.It Cm/ { for (i = 3; i <= NF; i++) if ($i != ",") print $i }' \
     "$man/nr-events.5" | sort >got

@@ -44,8 +44,8 @@ _nr() {
 		words='-P --progress -q --quiet --force -S --store --help
 			--version --dry-run -a -d -e -i -k -l -p -s -t -u' ;;
 	nr-serve)
-		words='--force --listen -P --progress -q --quiet --ready-fd
-			--segment --set -S --store --help --version' ;;
+		words='-c --config --force --listen -P --progress -q --quiet
+			--ready-fd --segment --set -S --store -T --check-config --help --version' ;;
 	nr-bench)
 		words='--help --version gen load' ;;
 	nr-bench:gen)
@@ -63,7 +63,8 @@ _nr() {
 		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
 		return ;;
 	nr-verify:-r | nr-import:-r | *:--rejects | nr-bench:-f | \
-	*:--file | *:-o | *:--output | *:--manifest | *:--cursor)
+	*:--file | *:-o | *:--output | *:--manifest | *:--cursor | \
+	nr-serve:-c | nr-serve:--config)
 		compopt -o filenames
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return ;;

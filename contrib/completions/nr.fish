@@ -76,6 +76,8 @@ complete -c nr-store -n '__fish_seen_subcommand_from delete' -s t -x -d 'tag, le
 complete -c nr-store -n '__fish_seen_subcommand_from delete' -s u -x -d 'until'
 
 complete -c nr-serve -f
+complete -c nr-serve -s c -l config -rF -d 'configuration file'
+complete -c nr-serve -s T -l check-config -d 'check the configuration'
 complete -c nr-serve -l force -d 'on any file system'
 complete -c nr-serve -l listen -x -d 'address:port'
 complete -c nr-serve -s P -l progress -d 'show progress'

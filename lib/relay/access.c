@@ -22,11 +22,7 @@
 #define AUTH_SECONDS	600	/* its created_at may be off by this */
 
 struct nr_access {
-	struct nr_relay		*relay;
 	struct nr_verifier	*verifier;
-	struct nr_keys		 members;
-	struct nr_url		 url[NR_URL_MAX];
-	unsigned		 nurl;
 	struct nr_buf		 line;
 };
 
@@ -51,25 +47,26 @@ has_key(struct nr_conn *c, const unsigned char key[32])
 }
 
 static int
-is_member(struct nr_access *a, struct nr_conn *c)
+is_member(struct nr_conn *c)
 {
+	const struct nr_keys *members = &c->relay->config->member_keys;
 	unsigned n = nkeys(c), i;
 
 	for (i = 0; i < n; i++)
-		if (nr_keys_has(&a->members, c->keys[i]))
+		if (nr_keys_has(members, c->keys[i]))
 			return 1;
 	return 0;
 }
 
 /* Why a rule keeps this client out; NULL where it does not. */
 static const char *
-rule(struct nr_access *a, struct nr_conn *c, enum nr_access_rule r)
+rule(struct nr_conn *c, enum nr_access_rule r)
 {
 	if (r == NR_ACCESS_OPEN)
 		return NULL;
 	if (nkeys(c) == 0)
 		return "auth-required: this relay serves those it knows";
-	if (r == NR_ACCESS_MEMBERS && !is_member(a, c))
+	if (r == NR_ACCESS_MEMBERS && !is_member(c))
 		return "restricted: this relay serves its members";
 	return NULL;
 }
@@ -135,9 +132,9 @@ is_local_address(struct nr_conn *c, const struct nr_url *u)
 int
 nr_access_is_own_url(struct nr_conn *c, struct nr_view text)
 {
-	struct nr_access *a = c->relay->access;
+	const struct nr_relay_config *config = c->relay->config;
 	char plain[sizeof(((struct nr_url *)0)->path) + 300];
-	struct nr_url u;
+	struct nr_url u, own;
 	unsigned i;
 
 	/* Decoding never needs more than the text. */
@@ -146,10 +143,11 @@ nr_access_is_own_url(struct nr_conn *c, struct nr_view text)
 	if (!nr_url_parse(&u, plain, nr_json_decode(plain, text.p,
 	    text.len)))
 		return 0;
-	for (i = 0; i < a->nurl; i++)
-		if (nr_url_same(&u, &a->url[i]))
+	for (i = 0; i < config->nurl; i++)
+		if (nr_url_parse(&own, config->url[i],
+		    strlen(config->url[i])) && nr_url_same(&u, &own))
 			return 1;
-	return a->nurl == 0 && is_local_address(c, &u);
+	return config->nurl == 0 && is_local_address(c, &u);
 }
 
 /* Do the tags say what they must?  NULL, or why not. */
@@ -341,7 +339,7 @@ const char *
 nr_access_read(struct nr_conn *c, const struct nr_filter *f, size_t n)
 {
 	const struct nr_relay_config *config = c->relay->config;
-	const char *why = rule(c->relay->access, c, config->read);
+	const char *why = rule(c, config->read);
 	size_t i;
 
 	for (i = 0; why == NULL && i < n; i++) {
@@ -362,7 +360,7 @@ nr_access_read(struct nr_conn *c, const struct nr_filter *f, size_t n)
 const char *
 nr_access_write(struct nr_conn *c, const struct nr_event *ev)
 {
-	const char *why = rule(c->relay->access, c, c->relay->config->write);
+	const char *why = rule(c, c->relay->config->write);
 
 	if (why != NULL)
 		return why;
@@ -377,43 +375,15 @@ nr_access_write(struct nr_conn *c, const struct nr_event *ev)
 
 /* ---- beginning and end -------------------------------------------------------------- */
 
-static int
-load_members(struct nr_access *a)
-{
-	const char *path = a->relay->config->members;
-	uint64_t lineno;
-	int rc;
-
-	if (path == NULL)
-		return NR_OK;
-	rc = nr_keys_load(&a->members, path, &lineno);
-	if (rc == NR_EINVAL)
-		nr_relay_log(a->relay, NR_LOG_ERROR,
-		    "%s: line %llu: not a public key", path,
-		    (unsigned long long)lineno);
-	else if (rc != NR_OK)
-		nr_relay_log(a->relay, NR_LOG_ERROR, "%s: %s", path,
-		    nr_strerror(rc));
-	return rc;
-}
-
 int
-nr_access_new(struct nr_access **out, struct nr_relay *r)
+nr_access_new(struct nr_access **out)
 {
-	const struct nr_relay_config *config = r->config;
 	struct nr_access *a;
-	unsigned i;
 	int rc;
 
 	if ((a = calloc(1, sizeof(*a))) == NULL)
 		return ENOMEM;
-	a->relay = r;
-	for (i = 0; i < config->nurl; i++)
-		a->nurl += (unsigned)nr_url_parse(&a->url[a->nurl],
-		    config->url[i], strlen(config->url[i]));
-	if ((rc = nr_verifier_new(&a->verifier)) == NR_OK)
-		rc = load_members(a);
-	if (rc != NR_OK) {
+	if ((rc = nr_verifier_new(&a->verifier)) != NR_OK) {
 		nr_access_free(a);
 		return rc;
 	}
@@ -427,7 +397,6 @@ nr_access_free(struct nr_access *a)
 	if (a == NULL)
 		return;
 	nr_verifier_free(a->verifier);
-	nr_keys_free(&a->members);
 	nr_buf_free(&a->line);
 	free(a);
 }

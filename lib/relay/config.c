@@ -13,6 +13,7 @@
 
 #include "util/err.h"
 #include "util/hex.h"
+#include "util/json.h"
 #include "wire/url.h"
 
 #define OFFSET(member)	offsetof(struct nr_relay_config, member)
@@ -58,6 +59,7 @@ static const struct text {
 	{ "contact", OFFSET(contact) },
 	{ "pubkey", OFFSET(pubkey) },
 	{ "icon", OFFSET(icon) },
+	{ "nip11", OFFSET(nip11) },
 	{ "members", OFFSET(members) },
 };
 
@@ -104,6 +106,7 @@ nr_relay_config_free(struct nr_relay_config *c)
 
 	for (i = 0; i < COUNT(text); i++)
 		free(*text_at(c, &text[i]));
+	nr_keys_free(&c->member_keys);
 	for (i = 0; i < c->nlisten; i++)
 		free(c->listen[i]);
 	for (i = 0; i < c->nurl; i++)
@@ -138,6 +141,27 @@ parse(const char *value, uint64_t *out)
 	return *end == '\0';
 }
 
+/* NULL, or why this cannot be merged into the document of NIP-11. */
+static const char *
+check_nip11(const char *value)
+{
+	struct nr_json j = { value, value + strlen(value) };
+	struct nr_view key, v;
+	int rc;
+
+	if (nr_json_expect(&j, '{') != NR_JSON_OK)
+		return "not a JSON object";
+	while ((rc = nr_json_member(&j, &key, &v)) == 1)
+		if (nr_view_is(key, "limitation") ||
+		    nr_view_is(key, "supported_nips"))
+			return "limitation and supported_nips are told by "
+			    "what the relay does";
+	if (rc < 0)
+		return "not a JSON object";
+	nr_json_space(&j);
+	return j.p == j.end ? NULL : "not a JSON object";
+}
+
 static int
 set_text(struct nr_relay_config *c, const struct text *t, const char *value,
     const char **why)
@@ -150,6 +174,9 @@ set_text(struct nr_relay_config *c, const struct text *t, const char *value,
 		*why = "not 64 lower-case hexadecimal digits";
 		return NR_OK;
 	}
+	if (t->offset == OFFSET(nip11) && *value != '\0' &&
+	    (*why = check_nip11(value)) != NULL)
+		return NR_OK;
 	if (*value != '\0' && (copy = strdup(value)) == NULL)
 		return ENOMEM;
 	free(*text_at(c, t));
@@ -182,12 +209,25 @@ nr_listen_split(const char *value, char address[NR_ADDRESS_MAX], int *port)
 	    inet_pton(AF_INET6, address, ip) == 1;
 }
 
+/* Where a list has values of a source with less to say, they go. */
+static void
+begin_list(const struct nr_relay_config *c, unsigned *level, char **v,
+    unsigned *n)
+{
+	if (*level == c->level)
+		return;
+	*level = c->level;
+	while (*n > 0)
+		free(v[--*n]);
+}
+
 static int
 add_listen(struct nr_relay_config *c, const char *value, const char **why)
 {
 	char address[NR_ADDRESS_MAX];
 	int port;
 
+	begin_list(c, &c->listen_level, c->listen, &c->nlisten);
 	if (!nr_listen_split(value, address, &port)) {
 		*why = "not an IP address and a port";
 		return NR_OK;
@@ -207,6 +247,7 @@ add_url(struct nr_relay_config *c, const char *value, const char **why)
 {
 	struct nr_url u;
 
+	begin_list(c, &c->url_level, c->url, &c->nurl);
 	if (!nr_url_parse(&u, value, strlen(value)))
 		*why = "not a ws:// or wss:// URL";
 	else if (c->nurl == NR_URL_MAX)
@@ -284,6 +325,97 @@ static const struct other {
 	{ "write", 0, set_write },
 	{ "private_kinds", 0, set_kinds },
 };
+
+const char *
+nr_relay_config_key(size_t i, int *is_list)
+{
+	*is_list = 0;
+	if (i < COUNT(text))
+		return text[i].key;
+	if ((i -= COUNT(text)) < COUNT(number))
+		return number[i].key;
+	if ((i -= COUNT(number)) >= COUNT(other))
+		return NULL;
+	*is_list = other[i].is_list;
+	return other[i].key;
+}
+
+void
+nr_relay_config_override(struct nr_relay_config *c)
+{
+	c->level++;
+}
+
+int
+nr_relay_config_load(struct nr_relay_config *c, nr_complaint_fn *complain,
+    void *ctx)
+{
+	uint64_t lineno;
+	char what[512];
+	int rc;
+
+	if (c->members == NULL)
+		return NR_OK;
+	rc = nr_keys_load(&c->member_keys, c->members, &lineno);
+	if (rc == NR_OK || rc == ENOMEM)
+		return rc;
+	if (rc == NR_EINVAL)
+		snprintf(what, sizeof(what), "members: %s: line %" PRIu64
+		    ": not a public key", c->members, lineno);
+	else
+		snprintf(what, sizeof(what), "members: %s: %s", c->members,
+		    nr_strerror(rc));
+	complain(ctx, what);
+	return NR_EINVAL;
+}
+
+static int
+same_lists(char *const *a, unsigned na, char *const *b, unsigned nb)
+{
+	unsigned i;
+
+	for (i = 0; na == nb && i < na; i++)
+		if (strcmp(a[i], b[i]) != 0)
+			return 0;
+	return na == nb;
+}
+
+void
+nr_relay_config_keep(struct nr_relay_config *next,
+    struct nr_relay_config *was, nr_complaint_fn *complain, void *ctx)
+{
+	static const char *const fixed[] = {
+		"handshake_seconds", "ping_seconds", "query_threads",
+		"verify_threads"
+	};
+	char what[80], *swap;
+	size_t i, j;
+
+	for (i = 0; i < COUNT(number); i++)
+		for (j = 0; j < COUNT(fixed); j++) {
+			if (strcmp(number[i].key, fixed[j]) != 0 ||
+			    *number_at(next, &number[i]) ==
+			    *number_at(was, &number[i]))
+				continue;
+			*number_at(next, &number[i]) =
+			    *number_at(was, &number[i]);
+			snprintf(what, sizeof(what),
+			    "%s: needs a restart", fixed[j]);
+			complain(ctx, what);
+		}
+	if (same_lists(next->listen, next->nlisten, was->listen,
+	    was->nlisten))
+		return;
+	complain(ctx, "listen: needs a restart");
+	for (i = 0; i < NR_LISTEN_MAX; i++) {
+		swap = next->listen[i];
+		next->listen[i] = was->listen[i];
+		was->listen[i] = swap;
+	}
+	i = next->nlisten;
+	next->nlisten = was->nlisten;
+	was->nlisten = (unsigned)i;
+}
 
 const char *
 nr_relay_config_check(const struct nr_relay_config *c)

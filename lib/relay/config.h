@@ -1,12 +1,14 @@
 /*
- * config.h - what an operator can set about a relay.  nr-serve(1) lists
- * the keys.
+ * config.h - what an operator can set about a relay.  nr-serve.conf(5)
+ * lists the keys.
  */
 #ifndef NR_RELAY_CONFIG_H
 #define NR_RELAY_CONFIG_H
 
 #include <stddef.h>
 #include <stdint.h>
+
+#include "filter/keys.h"
 
 #define NR_LISTEN_MAX	16
 #define NR_ADDRESS_MAX	64
@@ -27,6 +29,7 @@ struct nr_relay_config {
 	char		*contact;
 	char		*pubkey;
 	char		*icon;
+	char		*nip11;		/* a JSON object to merge */
 
 	char		*listen[NR_LISTEN_MAX];	/* ADDR:PORT */
 	unsigned	 nlisten;
@@ -38,6 +41,7 @@ struct nr_relay_config {
 	enum nr_access_rule read;
 	enum nr_access_rule write;
 	char		*members;	/* a file of public keys */
+	struct nr_keys	 member_keys;	/* what it holds */
 	/* Kinds that only their author and recipients may read. */
 	uint16_t	 private_kinds[NR_PRIVATE_MAX];
 	unsigned	 nprivate_kinds;
@@ -70,6 +74,8 @@ struct nr_relay_config {
 	uint64_t	 verify_threads;	/* 0: one a core */
 	uint64_t	 query_threads;		/* 0: one a core */
 
+	unsigned	 level;		/* of the source, for lists */
+	unsigned	 listen_level, url_level;
 	char		 text[80];	/* of a reason that is made up */
 };
 
@@ -92,6 +98,41 @@ int	nr_listen_split(const char *value, char address[NR_ADDRESS_MAX],
  */
 int	nr_relay_config_set(struct nr_relay_config *c, const char *key,
 	    const char *value, const char **why);
+
+/*
+ * From now on values are from a source that goes before those so far: the
+ * first value of a list replaces what it had.
+ */
+void	nr_relay_config_override(struct nr_relay_config *c);
+
+/* The i-th key, from 0; NULL behind the last. */
+const char *nr_relay_config_key(size_t i, int *is_list);
+
+/* Called with one line for each thing that is wrong. */
+typedef void	nr_complaint_fn(void *ctx, const char *text);
+
+/*
+ * Set what a file says.
+ * Returns  0, NR_EINVAL after complaints, ENOMEM, or why the file cannot
+ *	    be read.
+ */
+int	nr_relay_config_file(struct nr_relay_config *c, const char *path,
+	    nr_complaint_fn *complain, void *ctx);
+
+/*
+ * Read the files that are named.
+ * Returns  0, NR_EINVAL after complaints, or ENOMEM.
+ */
+int	nr_relay_config_load(struct nr_relay_config *c,
+	    nr_complaint_fn *complain, void *ctx);
+
+/*
+ * Let next keep what was has in keys that only a start can change;
+ * complain about those that differ.
+ */
+void	nr_relay_config_keep(struct nr_relay_config *next,
+	    struct nr_relay_config *was, nr_complaint_fn *complain,
+	    void *ctx);
 
 /* What is wrong with the settings together; NULL where nothing is. */
 const char *nr_relay_config_check(const struct nr_relay_config *c);

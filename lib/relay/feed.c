@@ -87,7 +87,10 @@ thread_main(void *arg)
 		if (p[1].revents & POLLIN)
 			nr_store_bell_read(f->bell);
 		p[0].revents = p[1].revents = 0;
-		if ((rc = publish_some(f, &more)) != NR_OK) {
+		nr_relay_reading(f->relay);
+		rc = publish_some(f, &more);
+		nr_relay_read(f->relay);
+		if (rc != NR_OK) {
 			nr_relay_fail(f->relay, rc);
 			break;
 		}

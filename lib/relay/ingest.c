@@ -51,7 +51,6 @@ struct job {
 
 struct nr_ingest {
 	struct nr_relay		*relay;
-	struct nr_event_limits	 limits;
 	struct nr_pool		*pool;
 	struct nr_verifier	**verifier;
 	struct nr_snap		**snap;		/* one a worker */
@@ -123,11 +122,26 @@ refuse(struct entry *e, const char *message)
 	e->message = message;
 }
 
+static struct nr_event_limits
+limits_of(const struct nr_relay_config *c)
+{
+	struct nr_event_limits l = {
+		.bytes = c->max_event,
+		.tags = (unsigned)c->max_event_tags,
+		.tag_items = (unsigned)c->max_event,
+		.tag_bytes = c->max_event,
+		.depth = 16
+	};
+
+	return l;
+}
+
 /* A repost must not carry a protected event inside (NIP-70). */
 static int
 embeds_protected(struct nr_ingest *in, unsigned worker,
     const struct nr_event *ev)
 {
+	struct nr_event_limits limits = limits_of(in->relay->config);
 	struct nr_buf *b = &in->scratch[worker];
 	struct nr_event inner;
 	size_t len, pos;
@@ -138,7 +152,7 @@ embeds_protected(struct nr_ingest *in, unsigned worker,
 	if (nr_buf_reserve(b, 2 * (ev->content.len + 64)) != NR_OK)
 		return 0;
 	len = nr_json_decode(b->p, ev->content.p, ev->content.len);
-	if (nr_event_read(&inner, b->p, len, &in->limits, &pos) != NR_VALID)
+	if (nr_event_read(&inner, b->p, len, &limits, &pos) != NR_VALID)
 		return 0;
 	nr_event_normalise(&inner, b->p + len);
 	return nr_event_protected(&inner);
@@ -203,13 +217,14 @@ check_entry(struct nr_ingest *in, unsigned worker, struct job *job,
 {
 	const char *json = job->text.p + e->at, *why;
 	char *line = job->lines.p + job->lines.len;
+	struct nr_event_limits limits = limits_of(in->relay->config);
 	struct nr_item *item = &e->item;
 	enum nr_verdict v;
 	struct nr_hit hit;
 	size_t pos;
 
 	e->store = 0;
-	v = nr_event_read(&item->ev, json, e->len, &in->limits, &pos);
+	v = nr_event_read(&item->ev, json, e->len, &limits, &pos);
 	if (v != NR_VALID) {
 		peek_id(e, json);
 		snprintf(e->text, sizeof(e->text), "invalid: %s",
@@ -252,6 +267,7 @@ check_job(void *ctx, unsigned worker, void *arg)
 	size_t i;
 	int rc;
 
+	nr_relay_reading(in->relay);
 	job->lines.len = 0;
 	rc = nr_buf_reserve(&job->lines, job->text.len +
 	    job->n * NR_EVENT_LINE_MAX(0));
@@ -268,6 +284,7 @@ check_job(void *ctx, unsigned worker, void *arg)
 		    "error: the store cannot be read");
 	}
 	nr_snap_release(in->snap[worker]);
+	nr_relay_read(in->relay);
 }
 
 /* ---- storing and answering ------------------------------------------------------ */
@@ -418,6 +435,7 @@ finish_batch(struct nr_ingest *in, struct batch *b, struct nr_buf *text)
 	size_t i, j, events = 0, bytes = 0;
 	struct job *job;
 
+	nr_relay_reading(in->relay);
 	for (i = 0; i < b->njobs; i++) {
 		job = b->job[i];
 		for (j = 0; j < job->n; j++)
@@ -430,6 +448,7 @@ finish_batch(struct nr_ingest *in, struct batch *b, struct nr_buf *text)
 			nr_buf_free(&job->lines);
 		}
 	}
+	nr_relay_read(in->relay);
 	for (i = 0; i < b->njobs; i++)
 		nr_pool_release(in->pool);
 	atomic_fetch_sub(&in->events, events);
@@ -567,11 +586,6 @@ nr_ingest_new(struct nr_ingest **out, struct nr_relay *r)
 	if ((in = calloc(1, sizeof(*in))) == NULL)
 		return ENOMEM;
 	in->relay = r;
-	in->limits.bytes = c->max_event;
-	in->limits.tags = (unsigned)c->max_event_tags;
-	in->limits.tag_items = (unsigned)c->max_event;
-	in->limits.tag_bytes = c->max_event;
-	in->limits.depth = 16;
 	rc = start(in, n > 0 ? n : nr_pool_cores());
 	if (rc != NR_OK) {
 		nr_ingest_free(in);

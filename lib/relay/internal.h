@@ -5,6 +5,7 @@
 #define NR_RELAY_INTERNAL_H
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 
 #include <libwebsockets.h>
@@ -23,7 +24,12 @@ struct nr_feed;
 struct nr_queries;
 
 struct nr_relay {
-	const struct nr_relay_config *config;
+	struct nr_relay_config	*config;	/* see nr_relay_reading() */
+	pthread_rwlock_t	 config_lock;
+	_Atomic(struct nr_relay_config *) next_config;
+	struct nr_relay_config	*old_config;	/* once it is taken */
+	sem_t			 config_taken;
+	atomic_int		 ended;
 	struct nr_store		*st;
 	nr_log_fn		*log;
 
@@ -66,6 +72,13 @@ struct nr_relay {
 void	nr_relay_dirty(struct nr_relay *r, struct nr_conn *c);
 void	nr_relay_wake(struct nr_relay *r);
 
+/*
+ * The configuration is replaced by the socket thread, which may use it at
+ * any time; other threads do so between these two, which are never nested.
+ */
+void	nr_relay_reading(struct nr_relay *r);
+void	nr_relay_read(struct nr_relay *r);
+
 /* Nothing can be stored any more: log it, and stop. */
 void	nr_relay_fail(struct nr_relay *r, int rc);
 
@@ -74,7 +87,7 @@ void	nr_relay_log(struct nr_relay *r, enum nr_log_level level,
 
 /* ---- access.c: who may read and write what ---------------------------------- */
 
-int	nr_access_new(struct nr_access **out, struct nr_relay *r);
+int	nr_access_new(struct nr_access **out);
 void	nr_access_free(struct nr_access *a);
 
 /* Send the challenge of a new connection.  Returns 0, ENOMEM or EIO. */

@@ -28,7 +28,7 @@ struct nr_live_filter {
 };
 
 struct nr_live {
-	const struct nr_relay_config *config;
+	const struct nr_relay *relay;
 	pthread_mutex_t	 lock;
 	struct node	**bucket;
 	size_t		 nbuckets;	/* a power of two */
@@ -46,7 +46,7 @@ nr_live_new(struct nr_live **out, struct nr_relay *r)
 
 	if ((l = calloc(1, sizeof(*l))) == NULL)
 		return ENOMEM;
-	l->config = r->config;
+	l->relay = r;
 	l->nbuckets = FIRST_BUCKETS;
 	l->bucket = calloc(l->nbuckets, sizeof(l->bucket[0]));
 	if (l->bucket == NULL) {
@@ -347,7 +347,7 @@ static size_t
 try_key(struct nr_live *l, uint64_t key, const struct nr_event *ev,
     struct nr_view line, uint64_t number)
 {
-	int private = nr_kind_private(l->config, ev->kind);
+	int private = nr_kind_private(l->relay->config, ev->kind);
 	struct node *n = l->bucket[key & (l->nbuckets - 1)];
 	struct nr_sub *s;
 	size_t count = 0;

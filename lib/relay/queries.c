@@ -178,8 +178,11 @@ thread_main(void *arg)
 		nr_relay_fail(q->relay, rc);
 		return NULL;
 	}
-	while ((s = pop(q)) != NULL)
+	while ((s = pop(q)) != NULL) {
+		nr_relay_reading(q->relay);
 		run(q, s, sn);
+		nr_relay_read(q->relay);
+	}
 	nr_snap_free(sn);
 	return NULL;
 }

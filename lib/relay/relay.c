@@ -90,6 +90,74 @@ nr_relay_stop(struct nr_relay *r)
 	nr_relay_wake(r);
 }
 
+/* ---- the configuration --------------------------------------------------- */
+
+static void
+init_config_lock(struct nr_relay *r)
+{
+	pthread_rwlockattr_t a;
+
+	/* Readers are many: who wants to replace it must not starve. */
+	pthread_rwlockattr_init(&a);
+	pthread_rwlockattr_setkind_np(&a,
+	    PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlock_init(&r->config_lock, &a);
+	pthread_rwlockattr_destroy(&a);
+	sem_init(&r->config_taken, 0, 0);
+}
+
+void
+nr_relay_reading(struct nr_relay *r)
+{
+	pthread_rwlock_rdlock(&r->config_lock);
+}
+
+void
+nr_relay_read(struct nr_relay *r)
+{
+	pthread_rwlock_unlock(&r->config_lock);
+}
+
+static void
+log_warning(void *ctx, const char *text)
+{
+	nr_relay_log(ctx, NR_LOG_WARN, "%s", text);
+}
+
+/* The socket thread's part of nr_relay_reload(). */
+static void
+take_config(struct nr_relay *r)
+{
+	struct nr_relay_config *next = atomic_load(&r->next_config);
+
+	if (next == NULL)
+		return;
+	pthread_rwlock_wrlock(&r->config_lock);
+	nr_relay_config_keep(next, r->config, log_warning, r);
+	r->old_config = r->config;
+	r->config = next;
+	atomic_store(&r->next_config, NULL);
+	pthread_rwlock_unlock(&r->config_lock);
+	sem_post(&r->config_taken);
+}
+
+struct nr_relay_config *
+nr_relay_reload(struct nr_relay *r, struct nr_relay_config *next)
+{
+	struct timespec until;
+
+	atomic_store(&r->next_config, next);
+	nr_relay_wake(r);
+	do {
+		if (atomic_load(&r->ended) &&
+		    atomic_exchange(&r->next_config, NULL) != NULL)
+			return next;
+		clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_sec++;
+	} while (sem_timedwait(&r->config_taken, &until) != 0);
+	return r->old_config;
+}
+
 /* ---- messages coming in -------------------------------------------------------- */
 
 /* Messages that wait for room, each with its length before it. */
@@ -671,6 +739,7 @@ callback(struct lws *wsi, enum lws_callback_reasons reason, void *user,
 	case LWS_CALLBACK_EVENT_WAIT_CANCELLED:
 		r = relay_of(wsi);
 		atomic_store(&r->woken, 0);
+		take_config(r);
 		serve_dirty(r);
 		retry_all(r);
 		return 0;
@@ -749,7 +818,7 @@ start_sockets(struct nr_relay *r, lws_retry_bo_t *retry_policy,
 /* ---- beginning and end ------------------------------------------------------------------------ */
 
 int
-nr_relay_new(struct nr_relay **out, const struct nr_relay_config *config,
+nr_relay_new(struct nr_relay **out, struct nr_relay_config *config,
     struct nr_store *st, nr_log_fn *log)
 {
 	const char *where = "the relay";
@@ -762,9 +831,10 @@ nr_relay_new(struct nr_relay **out, const struct nr_relay_config *config,
 	r->st = st;
 	r->log = log;
 	pthread_mutex_init(&r->dirty_lock, NULL);
+	init_config_lock(r);
 	if ((rc = start_sockets(r, &r->retry, &where)) == NR_OK &&
 	    (rc = nr_snap_new(&r->snap, st)) == NR_OK &&
-	    (rc = nr_access_new(&r->access, r)) == NR_OK &&
+	    (rc = nr_access_new(&r->access)) == NR_OK &&
 	    (rc = nr_live_new(&r->live, r)) == NR_OK &&
 	    (rc = nr_feed_new(&r->feed, r)) == NR_OK &&
 	    (rc = nr_queries_new(&r->queries, r)) == NR_OK)
@@ -863,8 +933,10 @@ nr_relay_run(struct nr_relay *r)
 		if (lws_service(r->lws, 0) < 0)
 			return NR_EINDEX;
 		nr_ingest_flush(r->ingest);
-		if (atomic_load(&r->stopping) && drain(r))
+		if (atomic_load(&r->stopping) && drain(r)) {
+			atomic_store(&r->ended, 1);
 			return atomic_load(&r->fatal);
+		}
 	}
 }
 
@@ -885,5 +957,7 @@ nr_relay_free(struct nr_relay *r)
 	nr_snap_free(r->snap);
 	nr_buf_free(&r->reply);
 	pthread_mutex_destroy(&r->dirty_lock);
+	pthread_rwlock_destroy(&r->config_lock);
+	sem_destroy(&r->config_taken);
 	free(r);
 }

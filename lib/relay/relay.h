@@ -29,13 +29,13 @@ typedef void	nr_log_fn(enum nr_log_level level, const char *text);
 
 /*
  * Bind the addresses and start the threads.  config and store stay the
- * caller's and must outlive the relay.
+ * caller's and must outlive the relay; config may be replaced.
  * Returns  0; or ENOMEM, EADDRINUSE (or another reason that an address
  *	    could not be listened on), or what the store says, which has
  *	    been logged.
  */
 int	nr_relay_new(struct nr_relay **out,
-	    const struct nr_relay_config *config, struct nr_store *st,
+	    struct nr_relay_config *config, struct nr_store *st,
 	    nr_log_fn *log);
 
 /* The port of the n-th address, for those that were given as 0. */
@@ -48,6 +48,16 @@ int	nr_relay_port(const struct nr_relay *r, unsigned n);
  *	    NR_EGONE, NR_EINDEX, ...), after which the process must end.
  */
 int	nr_relay_run(struct nr_relay *r);
+
+/*
+ * Use another configuration, checked and loaded, from now on, and log what
+ * of it needs a restart.  Not from the thread of nr_relay_run(), and from
+ * one at a time.
+ * Returns  the one before, which is the caller's; next itself where the
+ *	    relay has ended.
+ */
+struct nr_relay_config *nr_relay_reload(struct nr_relay *r,
+		    struct nr_relay_config *next);
 
 /*
  * May be called from any thread, not from a signal handler.  Called again,

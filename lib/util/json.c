@@ -628,3 +628,32 @@ nr_json_strerror(enum nr_json_rc rc)
 	}
 	return "unknown error";
 }
+
+int
+nr_json_member(struct nr_json *j, struct nr_view *key, struct nr_view *value)
+{
+	unsigned flags = 0;
+
+	nr_json_space(j);
+	if (j->p < j->end && *j->p == '}') {
+		j->p++;
+		return 0;
+	}
+	if (j->p == j->end || *j->p != '"' ||
+	    nr_json_string(j, key, &flags) != NR_JSON_OK ||
+	    nr_json_expect(j, ':') != NR_JSON_OK)
+		return -1;
+	nr_json_space(j);
+	value->p = j->p;
+	if (nr_json_skip(j, NR_JSON_DEPTH_MAX) != NR_JSON_OK)
+		return -1;
+	value->len = (size_t)(j->p - value->p);
+	nr_json_space(j);
+	if (j->p == j->end || (*j->p != ',' && *j->p != '}'))
+		return -1;
+	if (*j->p == '}')
+		return 1;
+	j->p++;
+	nr_json_space(j);
+	return j->p < j->end && *j->p == '"' ? 1 : -1;
+}

@@ -62,6 +62,14 @@ enum nr_json_rc	nr_json_string(struct nr_json *j, struct nr_view *out,
  */
 enum nr_json_rc	nr_json_int(struct nr_json *j, int64_t *out, int *plain);
 
+/*
+ * The next member of the object whose opening brace has been read.
+ * key	    the text between the quotes
+ * Returns  1; 0 behind the closing brace; -1 where the text is wrong.
+ */
+int	nr_json_member(struct nr_json *j, struct nr_view *key,
+	    struct nr_view *value);
+
 /* Pass over one value of any type, nested at most depth levels. */
 enum nr_json_rc	nr_json_skip(struct nr_json *j, unsigned depth);
 

@@ -6,10 +6,17 @@
 #define NR_UTIL_VIEW_H
 
 #include <stddef.h>
+#include <string.h>
 
 struct nr_view {
 	const char	*p;
 	size_t		 len;
 };
+
+static inline int
+nr_view_is(struct nr_view v, const char *s)
+{
+	return v.len == strlen(s) && memcmp(v.p, s, v.len) == 0;
+}
 
 #endif

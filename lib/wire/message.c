@@ -9,12 +9,6 @@
 #include "util/err.h"
 #include "util/json.h"
 
-static int
-is(struct nr_view v, const char *s)
-{
-	return v.len == strlen(s) && memcmp(v.p, s, v.len) == 0;
-}
-
 /* Characters of valid UTF-8 that is normal text. */
 static size_t
 characters(const char *p, size_t len)
@@ -115,14 +109,14 @@ nr_client_read(struct nr_client_message *m, const char *text, size_t len,
 	if (j.p == j.end || *j.p != '"' ||
 	    nr_json_string(&j, &m->name, &flags) != NR_JSON_OK)
 		return;
-	if (is(m->name, "EVENT") || is(m->name, "AUTH")) {
+	if (nr_view_is(m->name, "EVENT") || nr_view_is(m->name, "AUTH")) {
 		m->verb = *m->name.p == 'E' ? NR_CLIENT_EVENT :
 		    NR_CLIENT_AUTH;
 		*why = read_event(m, &j);
 		return;
 	}
-	m->verb = is(m->name, "REQ") ? NR_CLIENT_REQ :
-	    is(m->name, "CLOSE") ? NR_CLIENT_CLOSE : NR_CLIENT_OTHER;
+	m->verb = nr_view_is(m->name, "REQ") ? NR_CLIENT_REQ :
+	    nr_view_is(m->name, "CLOSE") ? NR_CLIENT_CLOSE : NR_CLIENT_OTHER;
 	if (m->verb == NR_CLIENT_OTHER) {
 		*why = "unsupported: unknown message";
 		return;

@@ -50,7 +50,7 @@ is(got.ids, events.map(e => e.id).filter(id => oks.has(id)), 'in order')
 
 // ---- signals that are no end
 server.process.kill('SIGHUP')
-await until(() => /nothing to reload/.test(server.err))
+await until(() => /the configuration is loaded/.test(server.err))
 is((await c.query('hup', { limit: 1 })).end, ['EOSE', 'hup'], 'SIGHUP: it goes on')
 server.process.kill('SIGPIPE')
 await sleep(20)

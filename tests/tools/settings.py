@@ -14,7 +14,7 @@ def size(text):
 
 
 def page(text):
-    keys = text.split('.Ss Keys\n')[1].split('.Ss Signals')[0]
+    keys = text.split('.Sh KEYS\n')[1]
     for m in re.finditer(r'^\.It Cm (\w+)'
                          r'(?: Pq (\w+); (\w+) (?:to (\w+)|or more))?$',
                          keys, re.M):
