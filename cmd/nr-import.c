@@ -98,7 +98,8 @@ read_file(struct run *run, const char *path)
 	uint64_t before = run->bytes_in;
 	int fd, rc;
 
-	fd = nr_open_input(path);
+	if ((rc = nr_open_input(&fd, path)) != NR_OK)
+		return rc;
 	if ((rc = nr_lines_init(&in, fd, run->limits.bytes, 0)) != NR_OK)
 		return rc;
 	for (;;) {

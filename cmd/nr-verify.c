@@ -135,6 +135,15 @@ clear_job(void *arg)
 	free(job->verdict);
 }
 
+/* What came before the failure is still delivered. */
+static _Noreturn void
+give_up(struct nr_pool *pool, const char *path, int rc)
+{
+	nr_pool_free(pool, clear_job);
+	nr_out_flush();
+	nr_die(rc, "%s", strcmp(path, "-") == 0 ? "stdin" : path);
+}
+
 static void
 verify_file(struct run *run, struct nr_pool *pool, const char *path)
 {
@@ -142,7 +151,8 @@ verify_file(struct run *run, struct nr_pool *pool, const char *path)
 	struct job *job;
 	int fd, rc;
 
-	fd = nr_open_input(path);
+	if ((rc = nr_open_input(&fd, path)) != NR_OK)
+		give_up(pool, path, rc);
 	if ((rc = nr_lines_init(&in, fd, run->limits.bytes, 0)) != NR_OK)
 		nr_die(rc, "%s", path);
 	for (;;) {
@@ -152,12 +162,8 @@ verify_file(struct run *run, struct nr_pool *pool, const char *path)
 			break;
 		nr_pool_submit(pool);
 	}
-	/* What came before the failure is still delivered. */
-	if (rc != NR_EOF) {
-		nr_pool_free(pool, clear_job);
-		nr_out_flush();
-		nr_die(rc, "%s", strcmp(path, "-") == 0 ? "stdin" : path);
-	}
+	if (rc != NR_EOF)
+		give_up(pool, path, rc);
 	nr_lines_free(&in);
 	if (fd != STDIN_FILENO)
 		close(fd);

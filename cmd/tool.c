@@ -266,13 +266,9 @@ nr_size(const char *arg, const char *what, uint64_t least, uint64_t most)
 }
 
 int
-nr_open_input(const char *path)
+nr_open_input(int *fd, const char *path)
 {
-	int fd;
-
-	if (strcmp(path, "-") == 0)
-		return STDIN_FILENO;
-	if ((fd = open(path, O_RDONLY | O_CLOEXEC)) < 0)
-		nr_die(errno, "%s", path);
-	return fd;
+	*fd = strcmp(path, "-") == 0 ? STDIN_FILENO :
+	    open(path, O_RDONLY | O_CLOEXEC);
+	return *fd < 0 ? errno : 0;
 }

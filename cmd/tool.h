@@ -77,9 +77,7 @@ uint64_t nr_number(const char *arg, const char *what, uint64_t least,
 uint64_t nr_size(const char *arg, const char *what, uint64_t least,
 	    uint64_t most);
 
-/*
- * Open a file for reading, "-" being stdin, or end with status 3.
- */
-int	nr_open_input(const char *path);
+/* Open a file for reading, "-" being stdin.  Returns 0 or errno. */
+int	nr_open_input(int *fd, const char *path);
 
 #endif

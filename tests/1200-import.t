@@ -167,6 +167,11 @@ rc 0 '$NR_STORE names the store'		nr-export --count
 unset NR_STORE
 rc 3 'export of a store that is not there'	nr-export -S nowhere
 like 'says so' 'nowhere: No such file' err
+nr-bench gen -q -n 2000 --seed 7 >many
+rc 3 'a file that is not there, after another'	nr-import -q -S s10 many nowhere
+is 'what came before it is stored' 2000 "$(jq .read out)"
+rc 3 'the same for nr-verify'			nr-verify -q many nowhere
+same 'what came before it is passed on'		many out
 ok 'and makes none' test ! -e nowhere
 rc 0 'the default is ./nostr.store'		nr-import -q one
 ok 'which is made' test -d nostr.store/log

@@ -77,17 +77,14 @@ int
 nr_access_greet(struct nr_conn *c)
 {
 	unsigned char random[16];
-	struct nr_buf b = { 0 };
-	int rc;
+	char text[sizeof(c->challenge) + 16];
 
 	if (getrandom(random, sizeof(random), 0) != sizeof(random))
 		return EIO;
 	nr_hex_encode(c->challenge, random, sizeof(random));
-	rc = nr_buf_addf(&b, "[\"AUTH\",\"%.32s\"]", c->challenge);
-	if (rc == NR_OK)
-		nr_conn_send(c, b.p, b.len);
-	nr_buf_free(&b);
-	return rc;
+	nr_conn_send(c, text, (size_t)snprintf(text, sizeof(text),
+	    "[\"AUTH\",\"%.32s\"]", c->challenge));
+	return NR_OK;
 }
 
 /*

@@ -34,6 +34,7 @@ static const struct number {
 	{ "max_subscriptions", OFFSET(max_subscriptions), 100, 1, 100000 },
 	{ "max_filters", OFFSET(max_filters), 20, 1, 1000 },
 	{ "max_filter_values", OFFSET(max_filter_values), 5000, 1, 100000 },
+	{ "max_values", OFFSET(max_values), 200000, 1, 100000000 },
 	{ "max_limit", OFFSET(max_limit), 5000, 1, 1000000 },
 	{ "default_limit", OFFSET(default_limit), 500, 1, 1000000 },
 	{ "min_pow", OFFSET(min_pow), 0, 0, 256 },

@@ -58,6 +58,7 @@ struct nr_relay_config {
 	uint64_t	 max_subscriptions;
 	uint64_t	 max_filters;
 	uint64_t	 max_filter_values;
+	uint64_t	 max_values;	/* of all subscriptions together */
 	uint64_t	 max_limit;
 	uint64_t	 default_limit;
 	uint64_t	 max_future;	/* seconds that created_at may be ahead */

@@ -67,6 +67,7 @@ struct nr_conn {
 	int64_t		 wrote;		/* ms, when it took something, or had all */
 	struct nr_sub	*subs;
 	unsigned	 nsubs;
+	size_t		 nvalues;	/* in the filters of subs */
 
 	atomic_uint	 bad;		/* messages that made no sense */
 	size_t		 pending;	/* see nr_sub; under the same lock */

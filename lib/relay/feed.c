@@ -90,7 +90,11 @@ thread_main(void *arg)
 		nr_relay_reading(f->relay);
 		rc = publish_some(f, &more);
 		nr_relay_read(f->relay);
-		if (rc != NR_OK) {
+		if (rc == ENOMEM || rc == EAGAIN) {
+			nr_relay_log(f->relay, NR_LOG_WARN, "live events "
+			    "wait: %s", nr_strerror(rc));
+			more = 0;	/* and are looked for in a second */
+		} else if (rc != NR_OK) {
 			nr_relay_fail(f->relay, rc);
 			break;
 		}

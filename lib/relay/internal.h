@@ -90,7 +90,7 @@ void	nr_relay_log(struct nr_relay *r, enum nr_log_level level,
 int	nr_access_new(struct nr_access **out);
 void	nr_access_free(struct nr_access *a);
 
-/* Send the challenge of a new connection.  Returns 0, ENOMEM or EIO. */
+/* Send the challenge of a new connection.  Returns 0 or EIO. */
 int	nr_access_greet(struct nr_conn *c);
 
 /* Take an AUTH message's event, and answer it; the socket thread's. */
@@ -125,6 +125,7 @@ struct nr_sub {
 	size_t			 idlen;
 	struct nr_filter	*filters;
 	size_t			 nfilters;
+	size_t			 nvalues;	/* in their lists */
 
 	/* Under the lock of the live subscriptions. */
 	struct nr_live_filter	*entry;		/* one a filter */
@@ -198,6 +199,7 @@ void	nr_feed_ring(struct nr_feed *f);
 /* ---- queries.c: stored events ------------------------------------------------------ */
 
 int	nr_queries_new(struct nr_queries **out, struct nr_relay *r);
+void	nr_queries_stop(struct nr_queries *q);	/* its threads */
 void	nr_queries_free(struct nr_queries *q);
 
 /* Answer a subscription's stored part; takes a reference. */

@@ -15,7 +15,7 @@
 
 /* A filter under one of its values. */
 struct node {
-	struct node		*next;
+	struct node		*next, **back;	/* what points to it */
 	uint64_t		 key;
 	struct nr_live_filter	*owner;
 };
@@ -186,17 +186,18 @@ link_node(struct nr_live *l, struct node *n)
 	struct node **head = &l->bucket[n->key & (l->nbuckets - 1)];
 
 	n->next = *head;
+	n->back = head;
+	if (n->next != NULL)
+		n->next->back = &n->next;
 	*head = n;
 }
 
 static void
-unlink_node(struct nr_live *l, struct node *n)
+unlink_node(struct node *n)
 {
-	struct node **p = &l->bucket[n->key & (l->nbuckets - 1)];
-
-	while (*p != n)
-		p = &(*p)->next;
-	*p = n->next;
+	*n->back = n->next;
+	if (n->next != NULL)
+		n->next->back = n->back;
 }
 
 /* Twice the buckets; where there is no memory for that, chains grow. */
@@ -254,7 +255,7 @@ unfile(struct nr_live *l, struct nr_sub *s)
 	for (i = 0; i < s->nfilters; i++) {
 		lf = &s->entry[i];
 		for (j = 0; j < lf->nnodes; j++)
-			unlink_node(l, &lf->nodes[j]);
+			unlink_node(&lf->nodes[j]);
 		l->nnodes -= lf->nnodes;
 		free(lf->nodes);
 	}

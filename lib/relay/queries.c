@@ -142,7 +142,7 @@ run(struct nr_queries *q, struct nr_sub *s, struct nr_snap *sn)
 	enum nr_query_state state = NR_QUERY_END;
 	int rc;
 
-	if (atomic_load(&s->closed)) {
+	if (atomic_load(&s->closed) || nr_conn_lost(s->conn)) {
 		nr_sub_unref(s);
 		return;
 	}
@@ -217,9 +217,8 @@ nr_queries_new(struct nr_queries **out, struct nr_relay *r)
 }
 
 void
-nr_queries_free(struct nr_queries *q)
+nr_queries_stop(struct nr_queries *q)
 {
-	struct nr_sub *s;
 	unsigned i;
 
 	if (q == NULL)
@@ -230,6 +229,17 @@ nr_queries_free(struct nr_queries *q)
 	pthread_mutex_unlock(&q->lock);
 	for (i = 0; i < q->nthreads; i++)
 		pthread_join(q->thread[i], NULL);
+	q->nthreads = 0;
+}
+
+void
+nr_queries_free(struct nr_queries *q)
+{
+	struct nr_sub *s;
+
+	if (q == NULL)
+		return;
+	nr_queries_stop(q);
 	while ((s = q->head) != NULL) {
 		q->head = s->next_task;
 		nr_sub_unref(s);

@@ -948,6 +948,7 @@ nr_relay_free(struct nr_relay *r)
 	/* In this order: each is used by those that end before it. */
 	nr_ingest_free(r->ingest);
 	nr_feed_free(r->feed);
+	nr_queries_stop(r->queries);
 	if (r->lws != NULL)
 		lws_context_destroy(r->lws);
 	nr_queries_free(r->queries);

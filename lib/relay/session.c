@@ -39,6 +39,14 @@ nr_session_bad(struct nr_conn *c, const char *why)
 
 /* ---- subscriptions ----------------------------------------------------------- */
 
+/* It is off the connection's list. */
+static void
+forget(struct nr_conn *c, const struct nr_sub *s)
+{
+	c->nsubs--;
+	c->nvalues -= s->nvalues;
+}
+
 /* Take the subscription with this id off the connection's list. */
 static struct nr_sub *
 detach(struct nr_conn *c, struct nr_view id)
@@ -48,7 +56,7 @@ detach(struct nr_conn *c, struct nr_view id)
 	for (p = &c->subs; (s = *p) != NULL; p = &s->next)
 		if (s->idlen == id.len && memcmp(s->id, id.p, id.len) == 0) {
 			*p = s->next;
-			c->nsubs--;
+			forget(c, s);
 			return s;
 		}
 	return NULL;
@@ -74,7 +82,7 @@ sweep_closed(struct nr_conn *c)
 			continue;
 		}
 		*p = s->next;
-		c->nsubs--;
+		forget(c, s);
 		nr_sub_unref(s);
 	}
 }
@@ -86,7 +94,7 @@ nr_session_end(struct nr_conn *c)
 
 	while ((s = c->subs) != NULL) {
 		c->subs = s->next;
-		c->nsubs--;
+		forget(c, s);
 		end_sub(c, s);
 	}
 }
@@ -170,6 +178,21 @@ visible(void *ctx, const struct nr_event *ev)
 	return nr_may_read(ctx, ev);
 }
 
+static size_t
+count_values(const struct nr_sub *s)
+{
+	const struct nr_filter *f;
+	size_t i, j, n = 0;
+
+	for (i = 0; i < s->nfilters; i++) {
+		f = &s->filters[i];
+		n += f->ids.n + f->authors.n + f->nkinds;
+		for (j = 0; j < f->ntags; j++)
+			n += f->tags[j].n;
+	}
+	return n;
+}
+
 /* Start answering. */
 static int
 start_sub(struct nr_conn *c, struct nr_sub *s)
@@ -194,6 +217,7 @@ start_sub(struct nr_conn *c, struct nr_sub *s)
 	s->next = c->subs;
 	c->subs = s;
 	c->nsubs++;
+	c->nvalues += s->nvalues;
 	nr_queries_add(c->relay->queries, s);
 	return NR_OK;
 }
@@ -218,6 +242,12 @@ req(struct nr_conn *c, const struct nr_client_message *m)
 		rc = ENOMEM;
 	if (rc == NR_OK)
 		rc = read_filters(c, s, m->rest, &why);
+	if (rc == NR_OK && why == NULL) {
+		s->nvalues = count_values(s);
+		if (s->nvalues + c->nvalues > c->relay->config->max_values)
+			why = "rate-limited: too many filter values in all "
+			    "subscriptions";
+	}
 	if (rc == NR_OK && why == NULL)
 		why = nr_access_read(c, s->filters, s->nfilters);
 	if (rc == NR_OK && why == NULL)

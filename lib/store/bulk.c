@@ -341,6 +341,7 @@ struct block {
 };
 
 struct rebuild {
+	int			 lenient;	/* a missing segment is no matter */
 	struct nr_store		*st;
 	struct nr_bulk		*b;
 	struct nr_deaths	 deaths;
@@ -468,12 +469,12 @@ clear_block(void *job)
 	free(blk->item);
 }
 
-/*
- * Read lines from offset on into the block.
- * *torn is set where the file ends without an LF.
- */
+/* What follows in a segment. */
+enum next { LINES, TOO_LONG, TORN, END };
+
+/* Read lines from offset on into the block. */
 static int
-read_block(int fd, struct block *blk, uint64_t offset, int *torn)
+read_block(int fd, struct block *blk, uint64_t offset, enum next *next)
 {
 	size_t want = BLOCK;
 	char *last;
@@ -493,50 +494,73 @@ read_block(int fd, struct block *blk, uint64_t offset, int *torn)
 		blk->text.len += (size_t)n;
 		if (last != NULL) {
 			blk->text.len = (size_t)(last + 1 - blk->text.p);
+			*next = LINES;
 			return NR_OK;
 		}
-		if (n == 0 || blk->text.len > NR_PLACE_LEN / 2) {
-			*torn = blk->text.len > 0;
+		if (n == 0) {
+			*next = blk->text.len > 0 ? TORN : END;
+			return NR_OK;
+		}
+		if (blk->text.len > NR_PLACE_LEN / 2) {
+			*next = TOO_LONG;
 			return NR_OK;
 		}
 	}
+}
+
+/* One step through a segment; *next is END when it is done. */
+static int
+read_some(struct rebuild *r, int fd, uint32_t segment, uint64_t *offset,
+    enum next *next)
+{
+	struct block *blk;
+	uint64_t was = *offset;
+	int found, rc;
+
+	if ((rc = claim(r, &blk)) != NR_OK)
+		return rc;
+	blk->segment = segment;
+	blk->offset = *offset;
+	if ((rc = read_block(fd, blk, *offset, next)) != NR_OK)
+		return rc;
+	if (*next == TOO_LONG) {
+		/* It costs itself, unless nothing follows. */
+		rc = nr_tail_line_end(fd, offset, &found);
+		if (rc == NR_OK && found)
+			return nr_writer_count(&r->b->w, segment,
+			    (int64_t)(*offset - was), 1);
+		*offset = was;
+		*next = TORN;
+	}
+	if (rc != NR_OK || *next != LINES)
+		return rc;
+	if (*offset + blk->text.len > UINT32_MAX)
+		return NR_ECORRUPT;
+	*offset += blk->text.len;
+	nr_pool_submit(r->pool);
+	r->pending++;
+	return NR_OK;
 }
 
 static int
 read_segment(struct rebuild *r, uint32_t segment, int last)
 {
 	char name[NR_LOG_NAME_MAX];
-	struct nr_view bytes;
-	struct block *blk;
+	enum next next = LINES;
 	uint64_t offset = 0;
-	int fd, rc, torn = 0;
+	int fd, rc = NR_OK;
 
 	nr_log_name(name, segment);
 	fd = openat(r->st->log.dirfd, name, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT)
+		return r->lenient ? NR_OK : NR_ECORRUPT;
 	if (fd < 0)
-		return errno == ENOENT ? NR_OK : errno;
-	for (;;) {
-		if ((rc = claim(r, &blk)) != NR_OK)
-			break;
-		blk->segment = segment;
-		blk->offset = offset;
-		rc = read_block(fd, blk, offset, &torn);
-		if (rc != NR_OK || torn || blk->text.len == 0)
-			break;
-		if (offset + blk->text.len > UINT32_MAX) {
-			rc = NR_ECORRUPT;
-			break;
-		}
-		offset += blk->text.len;
-		nr_pool_submit(r->pool);
-		r->pending++;
-	}
+		return errno;
+	while (rc == NR_OK && next != END && next != TORN)
+		rc = read_some(r, fd, segment, &offset, &next);
 	close(fd);
-	if (rc == NR_OK && torn && last) {
-		bytes.p = blk->text.p;
-		bytes.len = blk->text.len;
-		rc = nr_tail_set_aside(r->st, segment, offset, bytes);
-	}
+	if (rc == NR_OK && next == TORN && last)
+		rc = nr_tail_set_aside(r->st, segment, offset);
 	return rc;
 }
 
@@ -576,9 +600,9 @@ replay(struct rebuild *r, uint32_t last)
 }
 
 int
-nr_rebuild(struct nr_store *st)
+nr_rebuild(struct nr_store *st, int lenient)
 {
-	struct rebuild r = { .st = st };
+	struct rebuild r = { .st = st, .lenient = lenient };
 	uint64_t deaths = 0;
 	uint32_t last;
 	unsigned i;
@@ -595,6 +619,9 @@ nr_rebuild(struct nr_store *st)
 		rc = start_workers(&r);
 	if (rc == NR_OK)
 		rc = replay(&r, last);
+	/* A killed writer may have left lines that nobody has synced. */
+	if (rc == NR_OK && last > 0)
+		rc = nr_log_sync(&st->log, last);
 	r.b->w.head.deaths = deaths;
 	if (rc == NR_OK)
 		rc = bulk_finish(r.b);

@@ -218,6 +218,35 @@ nr_store_rc(struct nr_store *st, int rc)
 }
 
 int
+nr_index_read(struct nr_store *st, MDB_txn **txn)
+{
+	int rc, tries;
+
+	for (tries = 0; tries < 3; tries++) {
+		pthread_rwlock_rdlock(&st->map_lock);
+		rc = *txn != NULL ? mdb_txn_renew(*txn) :
+		    mdb_txn_begin(st->env, NULL, MDB_RDONLY, txn);
+		if (rc == 0)
+			return 0;
+		pthread_rwlock_unlock(&st->map_lock);
+		if (rc != MDB_MAP_RESIZED)
+			return rc;
+		pthread_rwlock_wrlock(&st->map_lock);
+		rc = mdb_env_set_mapsize(st->env, 0);
+		pthread_rwlock_unlock(&st->map_lock);
+		if (rc != 0)
+			return rc;
+	}
+	return MDB_MAP_RESIZED;
+}
+
+void
+nr_index_read_end(struct nr_store *st)
+{
+	pthread_rwlock_unlock(&st->map_lock);
+}
+
+int
 nr_meta_get(MDB_txn *txn, MDB_dbi dbi, const char *name, void *p,
     size_t size, size_t *len)
 {

@@ -48,6 +48,7 @@ struct nr_store {
 	struct nr_sha256	*sha;		/* likewise */
 	struct nr_sorter	*sorter;	/* likewise: a batch's entries */
 	struct nr_state		 state;		/* as last read or written */
+	atomic_uint_fast64_t	 renewals;	/* of snapshots */
 	atomic_int		 poisoned;	/* no more writes: the reason */
 	int64_t			 last_write;	/* ms, for tending */
 	struct nr_bulk		*bulk;		/* filling, or NULL */
@@ -95,6 +96,7 @@ struct nr_writer {
 	struct nr_sorter	*sorter;	/* entries; NULL: no need */
 	struct nr_head		 head;
 	uint64_t		 first;		/* head.next as it was */
+	int			 tail;		/* what the log has already */
 	struct nr_buf		 pending;	/* log bytes not yet written */
 	struct nr_end		 pending_at;	/* where they go */
 	struct nr_end		 written_at;	/* where those went that are */
@@ -112,6 +114,14 @@ int	nr_index_remove(struct nr_store *st);
 
 /* Double the map, with no transaction of this process under way. */
 int	nr_index_grow(struct nr_store *st);
+
+/*
+ * Begin a read transaction, or renew *txn where there is one, also after
+ * another process has grown the map.  Holds map_lock, shared, until
+ * nr_index_read_end(); nothing is held on failure.
+ */
+int	nr_index_read(struct nr_store *st, MDB_txn **txn);
+void	nr_index_read_end(struct nr_store *st);
 
 /* Has the file been removed or replaced since it was opened? */
 int	nr_index_gone(struct nr_store *st);
@@ -243,12 +253,16 @@ int	nr_tail_take(struct nr_store *st);
 
 /* Keep bytes that are no whole line in a file of their own, and cut. */
 int	nr_tail_set_aside(struct nr_store *st, uint32_t segment,
-	    uint64_t offset, struct nr_view bytes);
+	    uint64_t offset);
+
+/* Move *offset behind the next LF, or to the end where there is none. */
+int	nr_tail_line_end(int fd, uint64_t *offset, int *found);
 
 int	nr_deaths_append(struct nr_writer *w, const uint64_t *numbers,
 	    size_t n);
 int	nr_deaths_take(struct nr_writer *w);
-int	nr_rebuild(struct nr_store *st);
+/* lenient: a segment may be missing, since an operator wants it so. */
+int	nr_rebuild(struct nr_store *st, int lenient);
 
 /* A set of places, for deaths during a rebuild. */
 struct nr_deaths {

@@ -26,6 +26,8 @@
 #define LEAST		4096
 #define MOST		65536
 
+#define BYTES		((uint64_t)64 << 20)	/* of lines that wait */
+
 #define COLLECT		2000	/* events looked at in one step */
 #define SLICE_MS	10	/* of merging in one transaction */
 #define LOOK		256	/* entries between looks at the clock */
@@ -42,6 +44,8 @@ struct nr_merge {
 	struct nr_sorter *sorter;
 	struct nr_snap	*sn;
 	struct nr_buf	 dead;		/* numbers whose entries are removed */
+	uint64_t	 dead_from;	/* the next to be read */
+	size_t		 removed;	/* bytes of dead */
 };
 
 static void
@@ -76,7 +80,35 @@ limit(uint64_t events)
 	return n < LEAST ? LEAST : n > MOST ? MOST : n;
 }
 
-/* What there is to do. */
+/* How much of the log is behind the first event that waits; about. */
+static int
+bytes_waiting(MDB_txn *txn, struct nr_store *st,
+    const struct nr_head *head, uint64_t *bytes)
+{
+	uint64_t number = head->merged;
+	MDB_val k = { sizeof(number), &number }, v;
+	struct nr_place at;
+	MDB_cursor *c;
+	int rc;
+
+	*bytes = 0;
+	if ((rc = mdb_cursor_open(txn, st->dbi[NR_T_EVENT], &c)) != 0)
+		return rc;
+	rc = mdb_cursor_get(c, &k, &v, MDB_SET_RANGE);
+	if (rc == 0 && v.mv_size == sizeof(at)) {
+		memcpy(&at, v.mv_data, sizeof(at));
+		*bytes = (head->end.segment - at.segment) *
+		    (uint64_t)st->log.segment_bytes + head->end.offset -
+		    at.offset;
+	}
+	mdb_cursor_close(c);
+	return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+/*
+ * What there is to do.  Memory is taken by the entries of events, of which
+ * a large one can have thousands: so bytes count, too, in events.
+ */
 struct situation {
 	uint64_t	waiting, limit;
 	int		stale;		/* nobody's merge gets on */
@@ -101,29 +133,30 @@ stale(struct nr_store *st, const struct nr_head *head)
 static int
 look(struct nr_store *st, struct situation *s)
 {
-	uint64_t events = 0, dead = 0;
+	uint64_t events = 0, dead = 0, bytes = 0;
 	struct nr_head head;
-	MDB_txn *txn;
+	MDB_txn *txn = NULL;
 	MDB_stat ms;
 	int rc;
 
-	pthread_rwlock_rdlock(&st->map_lock);
-	rc = mdb_txn_begin(st->env, NULL, MDB_RDONLY, &txn);
-	if (rc == 0) {
-		rc = nr_head_get(txn, st, &head);
-		if (rc == 0 && (rc = mdb_stat(txn, st->dbi[NR_T_EVENT],
-		    &ms)) == 0)
-			events = ms.ms_entries;
-		if (rc == 0 && (rc = mdb_stat(txn, st->dbi[NR_T_DEAD],
-		    &ms)) == 0)
-			dead = ms.ms_entries;
-		mdb_txn_abort(txn);
-	}
-	pthread_rwlock_unlock(&st->map_lock);
+	if ((rc = nr_index_read(st, &txn)) != 0)
+		return rc;
+	rc = nr_head_get(txn, st, &head);
+	if (rc == 0 && (rc = mdb_stat(txn, st->dbi[NR_T_EVENT], &ms)) == 0)
+		events = ms.ms_entries;
+	if (rc == 0 && (rc = mdb_stat(txn, st->dbi[NR_T_DEAD], &ms)) == 0)
+		dead = ms.ms_entries;
+	if (rc == 0)
+		rc = bytes_waiting(txn, st, &head, &bytes);
+	mdb_txn_abort(txn);
+	nr_index_read_end(st);
 	if (rc != 0)
 		return rc;
 	s->waiting = head.next - head.merged + dead;
 	s->limit = limit(events);
+	if (s->waiting > 0 && bytes > BYTES &&
+	    s->waiting < bytes / BYTES * s->limit)
+		s->waiting = bytes / BYTES * s->limit;
 	s->stale = stale(st, &head);
 	return NR_OK;
 }
@@ -210,7 +243,7 @@ collect_young(struct nr_merge *m)
 	return rc;
 }
 
-/* All that have died; there are not many, for each merge takes them. */
+/* Some of those that have died. */
 static int
 collect_dead(struct nr_merge *m)
 {
@@ -221,12 +254,15 @@ collect_dead(struct nr_merge *m)
 	uint64_t number;
 	MDB_cursor *cur;
 	MDB_val k, v;
+	unsigned n;
 	int rc;
 
 	if ((rc = nr_snap_cursor_of(m->sn, &cur, NR_T_DEAD)) != NR_OK)
 		return rc;
-	rc = mdb_cursor_get(cur, &k, &v, MDB_FIRST);
-	while (rc == 0) {
+	k.mv_size = sizeof(m->dead_from);
+	k.mv_data = &m->dead_from;
+	rc = mdb_cursor_get(cur, &k, &v, MDB_SET_RANGE);
+	for (n = 0; rc == 0 && n < COLLECT; n++) {
 		if (k.mv_size != sizeof(number) || v.mv_size != sizeof(at))
 			return NR_ECORRUPT;
 		memcpy(&number, k.mv_data, sizeof(number));
@@ -238,9 +274,12 @@ collect_dead(struct nr_merge *m)
 		rc = nr_entries(&ev, number, collect_entry, &c);
 		if (rc == NR_OK)
 			rc = nr_buf_add(&m->dead, &number, sizeof(number));
+		m->dead_from = number + 1;
 		if (rc == NR_OK)
 			rc = mdb_cursor_get(cur, &k, &v, MDB_NEXT);
 	}
+	if (rc == MDB_NOTFOUND)
+		m->collecting = 0;
 	return rc == MDB_NOTFOUND ? NR_OK : rc;
 }
 
@@ -253,10 +292,8 @@ collect(struct nr_merge *m)
 		return rc;
 	if (m->collected < m->target)
 		rc = collect_young(m);
-	else {
+	else
 		rc = collect_dead(m);
-		m->collecting = 0;
-	}
 	nr_snap_release(m->sn);
 	return rc;
 }
@@ -284,20 +321,26 @@ apply_entry(struct nr_writer *w, enum nr_table t, enum nr_op op,
 	return mdb_cursor_del(c, 0);
 }
 
-/* Everything is in the index: say so, and forget the dead. */
+/*
+ * Forget the dead, whose entries are gone, until the time is up; then
+ * everything is in the index: say so.
+ */
 static int
-finish(struct nr_writer *w, struct nr_merge *m)
+finish(struct nr_writer *w, struct nr_merge *m, int64_t until, int *done)
 {
 	uint64_t number;
 	MDB_cursor *c;
 	MDB_val k, v;
-	size_t i;
+	unsigned n;
 	int rc;
 
 	if ((rc = nr_writer_cursor(w, &c, NR_T_DEAD)) != NR_OK)
 		return rc;
-	for (i = 0; i < m->dead.len; i += sizeof(number)) {
-		memcpy(&number, m->dead.p + i, sizeof(number));
+	for (n = 1; m->removed < m->dead.len; n++) {
+		if (n % LOOK == 0 && nr_now_ms() >= until)
+			return NR_OK;
+		memcpy(&number, m->dead.p + m->removed, sizeof(number));
+		m->removed += sizeof(number);
 		k.mv_size = sizeof(number);
 		k.mv_data = &number;
 		rc = mdb_cursor_get(c, &k, &v, MDB_SET);
@@ -308,6 +351,7 @@ finish(struct nr_writer *w, struct nr_merge *m)
 	}
 	w->head.merged = m->target;
 	w->head.target = 0;
+	*done = 1;
 	return NR_OK;
 }
 
@@ -341,19 +385,21 @@ apply_slice(struct nr_writer *w, void *ctx, int *changed)
 		return NR_OK;
 	}
 	w->head.merge_step++;
-	for (n = 1; n % LOOK != 0 || nr_now_ms() < until; n++) {
+	for (n = 1; s->m->sorter != NULL; n++) {
+		if (n % LOOK == 0 && nr_now_ms() >= until)
+			return NR_OK;
 		if ((rc = nr_sorter_next(s->m->sorter, &more, &t, &op,
 		    &key)) != NR_OK)
 			return rc;
-		if (!more)
+		if (!more) {
+			nr_sorter_free(s->m->sorter);
+			s->m->sorter = NULL;
 			break;
+		}
 		if ((rc = apply_entry(w, t, op, &key)) != NR_OK)
 			return rc;
 	}
-	if (more)
-		return NR_OK;
-	s->done = 1;
-	return finish(w, s->m);
+	return finish(w, s->m, until, &s->done);
 }
 
 /* One step of the merge that is under way. */

@@ -80,14 +80,15 @@ static int
 log_reaches(struct nr_store *st)
 {
 	struct nr_head head;
+	MDB_txn *txn = NULL;
 	uint64_t size;
-	MDB_txn *txn;
 	int rc;
 
-	if ((rc = mdb_txn_begin(st->env, NULL, MDB_RDONLY, &txn)) != 0)
+	if ((rc = nr_index_read(st, &txn)) != 0)
 		return rc;
 	rc = nr_head_get(txn, st, &head);
 	mdb_txn_abort(txn);
+	nr_index_read_end(st);
 	if (rc != NR_OK || head.end.segment == 0)
 		return rc;
 	rc = nr_log_size(&st->log, head.end.segment, &size);
@@ -125,7 +126,7 @@ open_alone(struct nr_store *st, int reindex)
 		return rc;
 	st->state = now;
 	if (reindex || !found || !trusted(&was, &now))
-		return nr_rebuild(st);
+		return nr_rebuild(st, reindex);
 	if ((rc = nr_index_open(st)) != NR_OK)
 		return rc;
 	if (was.clean) {
@@ -133,7 +134,7 @@ open_alone(struct nr_store *st, int reindex)
 		if (rc == 0 && info.me_last_txnid != was.txn) {
 			/* Somebody put an older file into this one's place. */
 			nr_index_close(st);
-			return nr_rebuild(st);
+			return nr_rebuild(st, reindex);
 		}
 	}
 	if (rc == 0 && was.pidns != now.pidns) {
@@ -207,14 +208,15 @@ static int
 has_tail(struct nr_store *st, int *yes)
 {
 	struct nr_head head;
+	MDB_txn *txn = NULL;
 	uint64_t size = 0;
-	MDB_txn *txn;
 	int rc;
 
-	if ((rc = mdb_txn_begin(st->env, NULL, MDB_RDONLY, &txn)) != 0)
+	if ((rc = nr_index_read(st, &txn)) != 0)
 		return rc;
 	rc = nr_head_get(txn, st, &head);
 	mdb_txn_abort(txn);
+	nr_index_read_end(st);
 	if (rc == NR_OK && head.end.segment != 0)
 		rc = nr_log_size(&st->log, head.end.segment, &size);
 	*yes = rc == NR_OK && (size > head.end.offset ||

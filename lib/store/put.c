@@ -71,6 +71,7 @@ struct deletion {
 	const uint64_t	*numbers;
 	size_t		 n;
 	size_t		*ndeleted;
+	size_t		 before;	/* by a try whose map was full */
 };
 
 static int
@@ -96,6 +97,10 @@ delete_numbers(struct nr_writer *w, void *ctx, int *changed)
 			rc = nr_rules_ban(w, id, d->numbers[i]);
 		done++;
 	}
+	/* A second try finds that the log of deaths has done it. */
+	if (done < d->before)
+		done = d->before;
+	d->before = done;
 	*d->ndeleted = done;
 	*changed = done > 0;
 	return rc;
@@ -105,7 +110,7 @@ int
 nr_store_delete(struct nr_store *st, size_t *ndeleted,
     const uint64_t *numbers, size_t n)
 {
-	struct deletion d = { numbers, n, ndeleted };
+	struct deletion d = { numbers, n, ndeleted, 0 };
 
 	return nr_transact(st, delete_numbers, &d, 0);
 }
@@ -149,23 +154,21 @@ any_expired(struct nr_store *st, int64_t now, int *yes)
 {
 	MDB_cursor *c;
 	MDB_val k, v;
-	MDB_txn *txn;
+	MDB_txn *txn = NULL;
 	int rc;
 
 	*yes = 0;
-	pthread_rwlock_rdlock(&st->map_lock);
-	rc = mdb_txn_begin(st->env, NULL, MDB_RDONLY, &txn);
+	if ((rc = nr_index_read(st, &txn)) != 0)
+		return rc;
+	rc = mdb_cursor_open(txn, st->dbi[NR_T_EXPIRE], &c);
 	if (rc == 0) {
-		rc = mdb_cursor_open(txn, st->dbi[NR_T_EXPIRE], &c);
-		if (rc == 0) {
-			rc = mdb_cursor_get(c, &k, &v, MDB_FIRST);
-			*yes = rc == 0 && k.mv_size >= 8 &&
-			    (int64_t)nr_get_be(k.mv_data, 8) <= now;
-			mdb_cursor_close(c);
-		}
-		mdb_txn_abort(txn);
+		rc = mdb_cursor_get(c, &k, &v, MDB_FIRST);
+		*yes = rc == 0 && k.mv_size >= 8 &&
+		    (int64_t)nr_get_be(k.mv_data, 8) <= now;
+		mdb_cursor_close(c);
 	}
-	pthread_rwlock_unlock(&st->map_lock);
+	mdb_txn_abort(txn);
+	nr_index_read_end(st);
 	return rc == MDB_NOTFOUND ? NR_OK : rc;
 }
 

@@ -45,42 +45,16 @@ nr_snap_free(struct nr_snap *sn)
 	free(sn);
 }
 
-/* Begin or renew the transaction, after another process grew the map. */
-static int
-begin(struct nr_snap *sn)
-{
-	struct nr_store *st = sn->st;
-	int rc, tries;
-
-	for (tries = 0; tries < 3; tries++) {
-		pthread_rwlock_rdlock(&st->map_lock);
-		rc = sn->txn == NULL ?
-		    mdb_txn_begin(st->env, NULL, MDB_RDONLY, &sn->txn) :
-		    mdb_txn_renew(sn->txn);
-		if (rc == 0)
-			return 0;
-		pthread_rwlock_unlock(&st->map_lock);
-		if (rc != MDB_MAP_RESIZED)
-			return rc;
-		pthread_rwlock_wrlock(&st->map_lock);
-		rc = mdb_env_set_mapsize(st->env, 0);
-		pthread_rwlock_unlock(&st->map_lock);
-		if (rc != 0)
-			return rc;
-	}
-	return MDB_MAP_RESIZED;
-}
-
 int
 nr_snap_renew(struct nr_snap *sn)
 {
 	int rc, t;
 
 	nr_snap_release(sn);
-	if ((rc = begin(sn)) != 0)
+	if ((rc = nr_index_read(sn->st, &sn->txn)) != 0)
 		return nr_store_rc(sn->st, rc);
 	sn->held = 1;
-	sn->seq++;
+	sn->seq = atomic_fetch_add(&sn->st->renewals, 1) + 1;
 	memset(&sn->head, 0, sizeof(sn->head));
 	for (t = 0; t < NR_T_COUNT; t++)
 		if (sn->cur[t] != NULL &&
@@ -100,7 +74,7 @@ nr_snap_release(struct nr_snap *sn)
 		return;
 	mdb_txn_reset(sn->txn);
 	sn->held = 0;
-	pthread_rwlock_unlock(&sn->st->map_lock);
+	nr_index_read_end(sn->st);
 }
 
 uint64_t

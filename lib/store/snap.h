@@ -14,7 +14,7 @@ struct nr_snap {
 	struct nr_maps		 maps;
 	struct nr_sha256	*sha;
 	struct nr_head		 head;
-	uint64_t		 seq;		/* counts the renewals */
+	uint64_t		 seq;		/* no other snapshot has this */
 };
 
 int	nr_snap_cursor_of(struct nr_snap *sn, MDB_cursor **out,

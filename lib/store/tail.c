@@ -66,20 +66,79 @@ read_chunk(struct nr_store *st, struct nr_buf *b, uint32_t segment,
 	return rc;
 }
 
+/* Copy what a file has from offset on to another one. */
+static int
+copy_rest(int from, uint64_t offset, int to)
+{
+	char *buf;
+	uint64_t at = 0;
+	ssize_t n;
+	int rc = NR_OK;
+
+	if ((buf = malloc(NR_TAIL_CHUNK)) == NULL)
+		return ENOMEM;
+	while (rc == NR_OK) {
+		n = pread(from, buf, NR_TAIL_CHUNK, (off_t)(offset + at));
+		if (n < 0)
+			rc = errno;
+		if (n <= 0)
+			break;
+		rc = nr_write_at(to, buf, (size_t)n, at);
+		at += (uint64_t)n;
+	}
+	free(buf);
+	return rc;
+}
+
+static int
+open_segment(struct nr_store *st, uint32_t segment, int *fd)
+{
+	char name[NR_LOG_NAME_MAX];
+
+	nr_log_name(name, segment);
+	*fd = openat(st->log.dirfd, name, O_RDONLY | O_CLOEXEC);
+	return *fd < 0 ? errno : NR_OK;
+}
+
 int
-nr_tail_set_aside(struct nr_store *st, uint32_t segment, uint64_t offset,
-    struct nr_view bytes)
+nr_tail_line_end(int fd, uint64_t *offset, int *found)
+{
+	char buf[64 * 1024], *lf;
+	ssize_t n;
+
+	*found = 0;
+	for (;;) {
+		n = pread(fd, buf, sizeof(buf), (off_t)*offset);
+		if (n <= 0)
+			return n < 0 ? errno : NR_OK;
+		if ((lf = memchr(buf, '\n', (size_t)n)) != NULL) {
+			*offset += (uint64_t)(lf + 1 - buf);
+			*found = 1;
+			return NR_OK;
+		}
+		*offset += (uint64_t)n;
+	}
+}
+
+int
+nr_tail_set_aside(struct nr_store *st, uint32_t segment, uint64_t offset)
 {
 	char name[NR_LOG_NAME_MAX + 32];
-	int fd, rc;
+	int fd, from, rc;
 
+	if ((rc = open_segment(st, segment, &from)) != NR_OK)
+		return rc;
 	snprintf(name, sizeof(name), "%08" PRIu32 "-%" PRIu64 ".torn",
 	    segment, offset);
 	fd = openat(st->log.dirfd, name,
 	    O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-	if (fd < 0)
-		return errno;
-	rc = nr_write_at(fd, bytes.p, bytes.len, 0);
+	if (fd < 0) {
+		rc = errno;
+		close(from);
+		return rc;
+	}
+	rc = copy_rest(from, offset, fd);
+	close(from);
 	if (rc == NR_OK && fsync(fd) != 0)
 		rc = errno;
 	if (close(fd) != 0 && rc == NR_OK)
@@ -118,6 +177,31 @@ apply_lines(struct nr_writer *w, const struct nr_buf *b)
 }
 
 /*
+ * There is no end of a line in all that a line may have: pass over it up to
+ * the next one, or set everything aside where there is none.
+ */
+static int
+pass_over(struct nr_writer *w)
+{
+	struct nr_end *at = &w->head.end;
+	uint64_t end = at->offset;
+	int fd, found, rc;
+
+	if ((rc = open_segment(w->st, at->segment, &fd)) != NR_OK)
+		return rc;
+	rc = nr_tail_line_end(fd, &end, &found);
+	close(fd);
+	if (rc != NR_OK)
+		return rc;
+	if (!found)
+		return nr_tail_set_aside(w->st, at->segment, at->offset);
+	rc = nr_writer_count(w, at->segment, (int64_t)(end - at->offset), 1);
+	at->offset = end;
+	w->pending_at = *at;
+	return rc;
+}
+
+/*
  * Index one chunk of the segment that w->head.end is in.  The lines become
  * pending, so that they are written again where they are, and synced.
  */
@@ -126,7 +210,6 @@ take_chunk(struct nr_writer *w, uint64_t size)
 {
 	uint64_t left = size - w->head.end.offset;
 	size_t want = left < NR_TAIL_CHUNK ? (size_t)left : NR_TAIL_CHUNK;
-	struct nr_view torn;
 	char *last;
 	int rc;
 
@@ -141,10 +224,8 @@ take_chunk(struct nr_writer *w, uint64_t size)
 		want = left / 2 < want ? (size_t)left : want * 2;
 	}
 	if (last == NULL) {
-		torn.p = w->pending.p;
-		torn.len = w->pending.len;
 		w->pending.len = 0;
-		return nr_tail_set_aside(w->st, w->head.end.segment, w->head.end.offset, torn);
+		return pass_over(w);
 	}
 	w->pending.len = (size_t)(last + 1 - w->pending.p);
 	w->pending_at = w->head.end;
@@ -158,7 +239,7 @@ take_chunk(struct nr_writer *w, uint64_t size)
 static int
 step(struct nr_store *st, int *done)
 {
-	struct nr_writer w = { .st = st, .maps.log = &st->log };
+	struct nr_writer w = { .st = st, .maps.log = &st->log, .tail = 1 };
 	uint64_t size = 0;
 	int rc;
 

@@ -374,8 +374,12 @@ nr_write_step(struct nr_writer *w)
 	if (rc == NR_OK) {
 		rc = mdb_txn_commit(w->txn);
 		w->txn = NULL;
-		/* Nothing of the index was written: neither is the log. */
-		if (rc == MDB_MAP_FULL && w->written_at.segment != 0)
+		/*
+		 * Nothing of the index was written: neither is the log, but
+		 * for a tail, which was there before.
+		 */
+		if (rc == MDB_MAP_FULL && w->written_at.segment != 0 &&
+		    !w->tail)
 			(void)nr_log_truncate(&w->st->log,
 			    w->written_at.segment, w->written_at.offset);
 	}

@@ -15,7 +15,10 @@
 #include "util/buf.h"
 #include "util/err.h"
 
-#define RUN_EVENTS	16384	/* events in one run, at most */
+/* In one run, at most. */
+#define RUN_EVENTS	16384
+#define RUN_BYTES	((size_t)32 << 20)	/* of lines, but for the last */
+#define RUN_RECORDS	2000000	/* of two that are merged */
 
 /* A record: table, key length, value length, key, value. */
 #define HEAD	3
@@ -328,7 +331,8 @@ set_add(struct nr_young **out, const struct nr_young *old,
 	while (rc == NR_OK && n > first) {
 		last = old->run[n - 1];
 		if (last->n / 2 > r->n ||
-		    r->end - last->first > RUN_EVENTS)
+		    r->end - last->first > RUN_EVENTS ||
+		    last->n + r->n > RUN_RECORDS)
 			break;
 		if ((rc = merge_runs(&both, last, r)) == NR_OK) {
 			run_unref(r);
@@ -372,11 +376,12 @@ sort_entry(void *ctx, enum nr_table t, const struct nr_key *key)
 	return nr_sorter_add(ctx, t, NR_OP_PUT, key);
 }
 
-/* A run of the live events from first to end - 1. */
+/* A run of the live events from first on, to end - 1 at most. */
 static int
 run_of_log(struct nr_run **out, struct nr_snap *sn, uint64_t first,
     uint64_t end)
 {
+	size_t bytes = 0;
 	struct nr_sorter *s;
 	struct nr_event ev;
 	struct nr_hit hit;
@@ -385,19 +390,21 @@ run_of_log(struct nr_run **out, struct nr_snap *sn, uint64_t first,
 
 	if ((rc = nr_sorter_new(&s, -1, 0)) != NR_OK)
 		return rc;
-	while (rc == NR_OK && n < end) {
+	while (rc == NR_OK && n < end && bytes < RUN_BYTES) {
 		/* Before all time nothing has expired. */
 		rc = nr_snap_at(sn, &hit, n, INT64_MIN);
 		if (rc != NR_OK || hit.line.p == NULL || hit.number >= end)
 			break;
 		n = hit.number + 1;
+		bytes += hit.line.len;
 		if (!nr_event_view_head(&ev, hit.line.p, hit.line.len))
 			rc = NR_ECORRUPT;
 		else
 			rc = nr_entries(&ev, hit.number, sort_entry, s);
 	}
 	if (rc == NR_OK)
-		rc = run_of_sorter(out, s, first, end);
+		rc = run_of_sorter(out, s, first,
+		    bytes < RUN_BYTES ? end : n);
 	nr_sorter_free(s);
 	return rc;
 }

@@ -206,6 +206,20 @@ await c.publish(deep)
 await flood('REQs without reading', `["REQ","${'x'.repeat(20000)}",{}]`, 30)
 await flood('EVENTs without reading', `["EVENT",{"id":"${deep.id}"}]`, 40)
 
+// ---- many subscriptions to the same
+const values = Array.from({ length: 4999 }, (_, i) => `v${i}`)
+const wide = await Client.open(server.url)
+const crowd = n => Array.from({ length: n }, (_, i) => wide.send('REQ', `w${i}`, { '#t': values, kinds: [9], since: i }))
+crowd(41)
+is((await wide.take(m => m[0] === 'CLOSED', 10000))?.[2], 'rate-limited: too many filter values in all subscriptions', 'filter values of a connection have a bound')
+ok(await until(() => wide.messages.filter(m => m[0] === 'EOSE').length === 40, 10000), 'which many may share')
+for (let i = 0; i < 40; i++) wide.send('CLOSE', `w${i}`)
+ok(await latency() < 1000, 'to close them in the order that is worst holds nobody up')
+wide.messages.length = 0
+crowd(40)
+ok(await until(() => wide.messages.filter(m => m[0] === 'EOSE').length === 40, 10000), 'and makes room')
+wide.close()
+
 // ---- many that do nothing
 base = memory()
 const idle = await Promise.all(Array.from({ length: 300 }, () => Client.open(server.url)))

@@ -42,8 +42,9 @@ def ok(passed, name, *details):
     return passed
 
 
-def equal(want, got, name):
-    return ok(want == got, name, 'want: %r' % (want,), 'got:  %r' % (got,))
+def equal(want, got, name, *more):
+    return ok(want == got, name, 'want: %r' % (want,), 'got:  %r' % (got,),
+              *more)
 
 
 def note(text):

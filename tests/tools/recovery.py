@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 
-from nrtest import (Relay, done, environment, equal, export_ids, finish,
+from nrtest import (export_ids, Relay, done, environment, equal, export_ids, finish,
                     generate, id_of, lasting, log_ids, note, ok, problems,
                     publish, run, seed, segments, skip, start, torn,
                     write_lines)
@@ -176,6 +176,44 @@ def full_map(lines):
         ok(len(f.read().split('\n')) > 2, 'it grows')
     ok(len(acked) == len(ids(lines)), 'all is acknowledged')
     whole('ms', acked, ids(lines), 'and there')
+
+
+def grown_map(lines):
+    """Another process makes the map larger than ours is."""
+    make('gm', lines[:20])
+    relay = Relay('gm', env=environment(log='gm.log', mapsize=512 << 10))
+    acked = set()
+    publish(relay.port, lines[:60], acked)
+    write_lines('gm.in', lines[100:])
+    r = run('nr-import', '-q', '-S', 'gm', 'gm.in')
+    equal(0, r.status, 'an import grows the map beside a relay')
+    publish(relay.port, lines[60:100], acked)
+    equal(80, len(acked - ids(lines[:20])), 'which goes on')
+    equal(0, relay.stop(), 'to a good end', relay.err())
+    whole('gm', ids(lines), ids(lines), 'and all is there')
+
+
+def endless_line(lines):
+    """Junk without an LF, more of it than a line may have, costs itself."""
+    for name, after in (('el', lines[20:]), ('ee', [])):
+        for how in ('as a tail', 'rebuilt'):
+            store = name + how[:2]
+            make(store, lines[:20])
+            with open(segments(store)[-1], 'ab') as f:
+                for _ in range(17):
+                    f.write(b'x' * (8 << 20))
+                if after:
+                    f.write(b'\n' + ''.join(l + '\n' for l in after).encode())
+            if how == 'rebuilt':
+                subprocess.run(['rm', '-rf', store + '/index', store + '/state'])
+            r = run('nr-store', '-S', store, 'stat')
+            known = ids(lines[:20] + after)
+            equal(0, r.status, 'a line without an end, %s' % how, r.err)
+            equal(known, set(export_ids(store)[1]), '%d events follow it: all are there'
+                  % len(after))
+            aside = sum(os.path.getsize('%s/log/%s' % (store, t)) for t in torn(store))
+            equal(0 if after else 17 << 23, aside, 'and no byte is lost')
+            subprocess.run(['rm', '-rf', store])
 
 
 def failing_sync(lines):
@@ -533,6 +571,8 @@ killed_holder(lines[300:600])
 lost_index(lines[:200])
 copies(lines)
 full_map(lines[:1500])
+grown_map(lines)
+endless_line(lines[:40])
 failing_sync(lines[:2000])
 crashed_index(lines)
 small = [l for l in lines if len(l) < 800]

@@ -376,6 +376,66 @@ test_expiry(void **state)
 	nr_store_close(st);
 }
 
+/*
+ * A query whose next match was found in one snapshot, and died, goes on in
+ * another one that was renewed as often.
+ */
+static void
+test_other_snapshot(void **state)
+{
+	struct nr_filter f[2] = { { .has = 0 } };
+	struct nr_query_options o = { .now = 1 };
+	struct nr_store *st = open_store(NR_STORE_CREATE);
+	enum nr_query_state found;
+	struct nr_snap *a, *b;
+	struct nr_query *q;
+	struct nr_hit hit;
+	uint64_t newest;
+	int64_t budget;
+	size_t n;
+
+	(void)state;
+	put_events(st, 1, 600, 100);
+	assert_int_equal(nr_snap_new(&a, st), 0);
+	assert_int_equal(nr_snap_new(&b, st), 0);
+	assert_int_equal(nr_snap_renew(a), 0);
+	budget = 1000000;
+	assert_int_equal(nr_query_new(&q, f, 1, &o), 0);
+	assert_int_equal(nr_query_next(q, a, &found, &hit, &budget), 0);
+	assert_int_equal(found, NR_QUERY_HIT);
+	newest = hit.number;
+	nr_query_free(q);
+	nr_snap_free(a);
+	/* Budgets that pause it at each place. */
+	for (budget = 1; budget < 200; budget++) {
+		int64_t first = budget, all = 1000000;
+
+		assert_int_equal(nr_snap_new(&a, st), 0);
+		nr_snap_free(b);
+		assert_int_equal(nr_snap_new(&b, st), 0);
+		assert_int_equal(nr_query_new(&q, f, 2, &o), 0);
+		assert_int_equal(nr_snap_renew(a), 0);
+		assert_int_equal(nr_query_next(q, a, &found, &hit, &first), 0);
+		nr_snap_release(a);
+		if (found != NR_QUERY_PAUSE) {
+			nr_query_free(q);
+			nr_snap_free(a);
+			continue;
+		}
+		assert_int_equal(nr_store_delete(st, &n, &newest, 1), 0);
+		assert_int_equal(nr_snap_renew(b), 0);
+		assert_int_equal(nr_query_next(q, b, &found, &hit, &all), 0);
+		assert_int_equal(found, NR_QUERY_HIT);
+		assert_true(hit.number != newest);
+		newest = hit.number;
+		nr_snap_release(b);
+		nr_query_free(q);
+		nr_snap_free(a);
+	}
+	nr_snap_free(b);
+	nr_store_close(st);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, fresh_dir, remove_dir)
 
 int
@@ -392,6 +452,7 @@ main(void)
 		TEST(test_gone),
 		TEST(test_bulk),
 		TEST(test_expiry),
+		TEST(test_other_snapshot),
 	};
 
 	return NR_RUN(tests);
