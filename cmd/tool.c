@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -46,6 +47,8 @@ nr_tool_init(const char *argv0, const char *usage)
 
 	progname = slash != NULL ? slash + 1 : argv0;
 	usage_text = usage;
+	/* What is large goes back to the system when it is freed. */
+	(void)mallopt(M_MMAP_THRESHOLD, 1 << 20);
 	/* In this order, so that each gets the number that is free. */
 	occupy(STDIN_FILENO, O_WRONLY);
 	occupy(STDOUT_FILENO, O_RDONLY);

@@ -219,6 +219,7 @@ bulk_finish(struct nr_bulk *b)
 		return rc;
 	/* It counts at the end only, when the state file says so too. */
 	w->head.merged = w->head.next;
+	w->head.merged_entries = w->head.entries;
 	if ((rc = bulk_commit(b)) != NR_OK ||
 	    (rc = nr_sorter_walk(b->sorter, append_entry, b)) != NR_OK)
 		return rc;

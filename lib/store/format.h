@@ -79,6 +79,8 @@ struct nr_head {
 	uint64_t	target;		/* of the merge under way, or 0 */
 	uint64_t	merge_seq;	/* counts the merges begun */
 	uint64_t	merge_step;	/* and their steps */
+	/* Of all events, about, and of those below merged. */
+	uint64_t	entries, merged_entries;
 };
 
 #define NR_KEY_MAX	64

@@ -26,7 +26,7 @@
 #define LEAST		4096
 #define MOST		65536
 
-#define BYTES		((uint64_t)64 << 20)	/* of lines that wait */
+#define ENTRIES		UINT64_C(600000)	/* that wait */
 
 #define COLLECT		2000	/* events looked at in one step */
 #define SLICE_MS	10	/* of merging in one transaction */
@@ -39,6 +39,7 @@
 struct nr_merge {
 	uint64_t	 seq;
 	uint64_t	 target;	/* events below are merged at the end */
+	uint64_t	 entries;	/* head.entries as of then */
 	uint64_t	 collected;	/* the next to be read */
 	int		 collecting;
 	struct nr_sorter *sorter;
@@ -80,34 +81,9 @@ limit(uint64_t events)
 	return n < LEAST ? LEAST : n > MOST ? MOST : n;
 }
 
-/* How much of the log is behind the first event that waits; about. */
-static int
-bytes_waiting(MDB_txn *txn, struct nr_store *st,
-    const struct nr_head *head, uint64_t *bytes)
-{
-	uint64_t number = head->merged;
-	MDB_val k = { sizeof(number), &number }, v;
-	struct nr_place at;
-	MDB_cursor *c;
-	int rc;
-
-	*bytes = 0;
-	if ((rc = mdb_cursor_open(txn, st->dbi[NR_T_EVENT], &c)) != 0)
-		return rc;
-	rc = mdb_cursor_get(c, &k, &v, MDB_SET_RANGE);
-	if (rc == 0 && v.mv_size == sizeof(at)) {
-		memcpy(&at, v.mv_data, sizeof(at));
-		*bytes = (head->end.segment - at.segment) *
-		    (uint64_t)st->log.segment_bytes + head->end.offset -
-		    at.offset;
-	}
-	mdb_cursor_close(c);
-	return rc == MDB_NOTFOUND ? 0 : rc;
-}
-
 /*
- * What there is to do.  Memory is taken by the entries of events, of which
- * a large one can have thousands: so bytes count, too, in events.
+ * What there is to do.  Memory is taken by entries, of which one event can
+ * have thousands: where there are too many, more events seem to wait.
  */
 struct situation {
 	uint64_t	waiting, limit;
@@ -133,7 +109,7 @@ stale(struct nr_store *st, const struct nr_head *head)
 static int
 look(struct nr_store *st, struct situation *s)
 {
-	uint64_t events = 0, dead = 0, bytes = 0;
+	uint64_t events = 0, dead = 0, entries;
 	struct nr_head head;
 	MDB_txn *txn = NULL;
 	MDB_stat ms;
@@ -146,17 +122,15 @@ look(struct nr_store *st, struct situation *s)
 		events = ms.ms_entries;
 	if (rc == 0 && (rc = mdb_stat(txn, st->dbi[NR_T_DEAD], &ms)) == 0)
 		dead = ms.ms_entries;
-	if (rc == 0)
-		rc = bytes_waiting(txn, st, &head, &bytes);
 	mdb_txn_abort(txn);
 	nr_index_read_end(st);
 	if (rc != 0)
 		return rc;
 	s->waiting = head.next - head.merged + dead;
 	s->limit = limit(events);
-	if (s->waiting > 0 && bytes > BYTES &&
-	    s->waiting < bytes / BYTES * s->limit)
-		s->waiting = bytes / BYTES * s->limit;
+	entries = head.entries - head.merged_entries;
+	if (s->waiting > 0 && s->waiting / s->limit < entries / ENTRIES)
+		s->waiting = entries / ENTRIES * s->limit;
 	s->stale = stale(st, &head);
 	return NR_OK;
 }
@@ -175,6 +149,7 @@ announce(struct nr_writer *w, void *ctx, int *changed)
 	w->head.target = w->head.next;
 	m->seq = w->head.merge_seq;
 	m->target = w->head.target;
+	m->entries = w->head.entries;
 	m->collected = w->head.merged;
 	return NR_OK;
 }
@@ -350,6 +325,7 @@ finish(struct nr_writer *w, struct nr_merge *m, int64_t until, int *done)
 			return rc;
 	}
 	w->head.merged = m->target;
+	w->head.merged_entries = m->entries;
 	w->head.target = 0;
 	*done = 1;
 	return NR_OK;

@@ -580,6 +580,9 @@ insert(struct nr_writer *w, struct nr_item *item, struct nr_place at)
 		return rc;
 	item->number = number;
 	w->head.next = number + 1;
+	/* Where nobody has counted the tags, they are guessed. */
+	w->head.entries += 4 + (ev->ntags > 0 ? ev->ntags :
+	    ev->tags.len / 16);
 	return NR_OK;
 }
 
