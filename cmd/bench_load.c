@@ -600,5 +600,11 @@ nr_bench_load(int argc, char *argv[])
 	nr_mix_free(l.mix);
 	nr_peers_free(l.peers);
 	free(l.hist);
+	free(l.publisher);
+	free(l.at_filter);
+	free(l.got);
+	free(l.asked);
+	free(l.ids);
+	free(l.times);
 	return status;
 }

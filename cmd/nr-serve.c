@@ -86,9 +86,14 @@ raise_limits(void)
 /* ---- the configuration ------------------------------------------------------ */
 
 /* Where it comes from: what is further down goes before what is above. */
+struct option_value {
+	const char	*text;		/* key=value; of --listen, the value */
+	int		 listen;
+};
+
 struct sources {
 	const char	*file;
-	char		**set;		/* --set and --listen, key=value */
+	struct option_value *set;
 	size_t		 nset;
 	int		 reload;	/* the relay runs */
 };
@@ -137,12 +142,31 @@ from_environment(const char *key)
 }
 
 static int
+set_option(struct nr_relay_config *c, struct sources *s,
+    const struct option_value *o, int *good)
+{
+	size_t n = strcspn(o->text, "=");
+	char name[80], text[512];
+
+	if (o->listen)
+		return set_key(c, s, "", "listen", o->text, good);
+	if (o->text[n] == '\0' || n >= sizeof(name)) {
+		snprintf(text, sizeof(text), "--set %.300s: not key=value",
+		    o->text);
+		complain(s, text);
+		*good = 0;
+		return NR_OK;
+	}
+	snprintf(name, sizeof(name), "%.*s", (int)n, o->text);
+	return set_key(c, s, "", name, o->text + n + 1, good);
+}
+
+static int
 set_all(struct nr_relay_config *c, struct sources *s, int *good)
 {
 	const char *key, *value;
-	size_t i, n;
 	int list, rc = NR_OK;
-	char name[80], text[512];
+	size_t i;
 
 	nr_relay_config_override(c);
 	if (s->file != NULL) {
@@ -160,18 +184,8 @@ set_all(struct nr_relay_config *c, struct sources *s, int *good)
 		if ((value = from_environment(key)) != NULL)
 			rc = set_key(c, s, "environment: ", key, value, good);
 	nr_relay_config_override(c);
-	for (i = 0; rc == NR_OK && i < s->nset; i++) {
-		n = strcspn(s->set[i], "=");
-		if (s->set[i][n] == '\0' || n >= sizeof(name)) {
-			snprintf(text, sizeof(text),
-			    "--set %.300s: not key=value", s->set[i]);
-			complain(s, text);
-			*good = 0;
-			continue;
-		}
-		snprintf(name, sizeof(name), "%.*s", (int)n, s->set[i]);
-		rc = set_key(c, s, "", name, s->set[i] + n + 1, good);
-	}
+	for (i = 0; rc == NR_OK && i < s->nset; i++)
+		rc = set_option(c, s, &s->set[i], good);
 	nr_relay_config_override(c);
 	if (rc == NR_OK && c->nlisten == 0)
 		rc = set_key(c, s, "", "listen", "127.0.0.1:7777", good);
@@ -360,11 +374,8 @@ main(int argc, char *argv[])
 			flags |= NR_STORE_FORCE;
 			break;
 		case LISTEN:
-			if ((sources.set[sources.nset] = malloc(8 +
-			    strlen(optarg))) == NULL)
-				nr_die(ENOMEM, "configuration");
-			sprintf(sources.set[sources.nset++], "listen=%s",
-			    optarg);
+			sources.set[sources.nset].listen = 1;
+			sources.set[sources.nset++].text = optarg;
 			break;
 		case READY_FD:
 			ready_fd = (int)nr_number(optarg, "--ready-fd", 0,
@@ -378,7 +389,7 @@ main(int argc, char *argv[])
 			    (uint64_t)1 << 30);
 			break;
 		case SET:
-			sources.set[sources.nset++] = optarg;
+			sources.set[sources.nset++].text = optarg;
 			break;
 		case 'P':
 			progress = 1;
@@ -412,5 +423,6 @@ main(int argc, char *argv[])
 	rc = serve(&config, &sources, st, ready_fd);
 	nr_store_close(st);
 	drop(config);
+	free(sources.set);
 	return nr_exit_status(rc);
 }
