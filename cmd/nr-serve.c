@@ -415,8 +415,11 @@ main(int argc, char *argv[])
 		nr_die(rc, "configuration");
 	if (rc != NR_OK)
 		exit(NR_EX_USAGE);
-	if (test)
+	if (test) {
+		drop(config);
+		free(sources.set);
 		return NR_EX_OK;
+	}
 	raise_limits();
 	dir = nr_store_name(dir);
 	st = nr_store_need(dir, flags, segment, progress);
