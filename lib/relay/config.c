@@ -37,6 +37,7 @@ static const struct number {
 	{ "max_values", OFFSET(max_values), 200000, 1, 100000000 },
 	{ "max_limit", OFFSET(max_limit), 5000, 1, 1000000 },
 	{ "default_limit", OFFSET(default_limit), 500, 1, 1000000 },
+	{ "max_count", OFFSET(max_count), 1000000, 1, 1000000000 },
 	{ "min_pow", OFFSET(min_pow), 0, 0, 256 },
 	{ "max_future", OFFSET(max_future), 900, 0, INT64_MAX / 2 },
 	{ "output_pause", OFFSET(output_pause), 1 << 20, 1 << 14, 1 << 30 },

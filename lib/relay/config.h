@@ -61,6 +61,7 @@ struct nr_relay_config {
 	uint64_t	 max_values;	/* of all subscriptions together */
 	uint64_t	 max_limit;
 	uint64_t	 default_limit;
+	uint64_t	 max_count;	/* events that a COUNT counts */
 	uint64_t	 max_future;	/* seconds that created_at may be ahead */
 
 	/* Output waiting for one connection: queries pause, it is closed. */

@@ -79,7 +79,9 @@ nips(struct nr_buf *b, const struct nr_relay_config *c)
 		{ 17, nr_kind_private(c, 1059) },
 		{ 40, 1 },
 		{ 42, 1 },
+		{ 45, 1 },
 		{ 59, nr_kind_private(c, 1059) },
+		{ 67, 1 },
 		{ 70, 1 },
 	};
 	const char *comma = "";

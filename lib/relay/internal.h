@@ -12,10 +12,12 @@
 
 #include "event/verify.h"
 #include "filter/filter.h"
+#include "filter/hll.h"
 #include "relay/conn.h"
 #include "relay/relay.h"
 #include "store/query.h"
 #include "util/pool.h"
+#include "util/sha256.h"
 
 struct nr_access;
 struct nr_live;
@@ -49,6 +51,7 @@ struct nr_relay {
 	uint64_t		 nconns;
 	struct nr_buf		 reply;
 	struct nr_snap		*snap;		/* to see what is stored */
+	struct nr_sha256	*sha;
 	lws_retry_bo_t		 retry;		/* when to ping */
 	lws_sorted_usec_list_t	 watching;	/* who takes nothing */
 	lws_sorted_usec_list_t	 timer;		/* while draining */
@@ -118,6 +121,14 @@ int	nr_kind_private(const struct nr_relay_config *config, unsigned kind);
 
 struct nr_live_filter;
 
+/* What a COUNT has so far; the query thread's. */
+struct nr_count {
+	uint64_t		 n;
+	int			 has_hll;
+	unsigned		 offset;
+	unsigned char		 hll[NR_HLL_REGISTERS];
+};
+
 struct nr_sub {
 	struct nr_conn		*conn;		/* a reference */
 	atomic_uint		 refs;
@@ -134,6 +145,7 @@ struct nr_sub {
 	uint64_t		 from;		/* stored events before: no */
 	uint64_t		 seen;		/* the last event looked at */
 
+	struct nr_count		*count;		/* of a COUNT, which has no entry */
 	atomic_int		 closed;	/* send nothing more for it */
 	struct nr_query		*query;		/* the query thread's */
 	struct nr_sub		*next_task;	/* in a queue of queries */
@@ -157,8 +169,11 @@ int	nr_live_add(struct nr_live *l, struct nr_sub *s, struct nr_snap *sn,
 	    uint64_t *before);
 void	nr_live_remove(struct nr_live *l, struct nr_sub *s);
 
-/* The stored query is done: send EOSE and what came meanwhile. */
-void	nr_live_eose(struct nr_live *l, struct nr_sub *s);
+/*
+ * The stored query is done: send EOSE and what came meanwhile.
+ * hint  NIP-67's, or NULL
+ */
+void	nr_live_eose(struct nr_live *l, struct nr_sub *s, const char *hint);
 
 /*
  * Give an event to the subscriptions that it matches.

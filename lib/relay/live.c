@@ -82,6 +82,7 @@ nr_sub_unref(struct nr_sub *s)
 	if (atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) > 1)
 		return;
 	nr_query_free(s->query);
+	free(s->count);
 	for (i = 0; i < s->nfilters; i++)
 		nr_filter_free(&s->filters[i]);
 	free(s->filters);
@@ -397,16 +398,25 @@ nr_live_publish(struct nr_live *l, const struct nr_event *ev,
 }
 
 void
-nr_live_eose(struct nr_live *l, struct nr_sub *s)
+nr_live_eose(struct nr_live *l, struct nr_sub *s, const char *hint)
 {
 	struct nr_view part[] = {
-		{ "[\"EOSE\",\"", 9 }, { s->id, s->idlen }, { "\"]", 2 }
+		{ "[\"EOSE\",\"", 9 }, { s->id, s->idlen },
+		{ "\"]", 2 }, { NULL, 0 }, { NULL, 0 }
 	};
+	size_t n = 3;
+
+	if (hint != NULL) {
+		part[2] = (struct nr_view){ "\",[\"", 4 };
+		part[3] = (struct nr_view){ hint, strlen(hint) };
+		part[4] = (struct nr_view){ "\"]]", 3 };
+		n = 5;
+	}
 
 	pthread_mutex_lock(&l->lock);
 	if (s->entry != NULL &&
 	    !atomic_load_explicit(&s->closed, memory_order_relaxed)) {
-		nr_conn_send_parts(s->conn, part, 3);
+		nr_conn_send_parts(s->conn, part, n);
 		s->conn->pending -= s->pending.bytes;
 		nr_conn_send_chunks(s->conn, &s->pending, NULL);
 	}

@@ -14,6 +14,7 @@
 #include "wire/message.h"
 
 #define SLICE		30000		/* units of nr_query_next() */
+#define LOOK_AHEAD	3000		/* to say that there is no more */
 #define SLICE_BYTES	((size_t)256 * 1024)
 
 struct nr_queries {
@@ -120,6 +121,63 @@ slice(struct nr_sub *s, struct nr_snap *sn, struct nr_chunks *out,
 	return rc;
 }
 
+/* Count until the slice is used up, or as far as is counted at all. */
+static int
+count_slice(struct nr_sub *s, struct nr_snap *sn,
+    enum nr_query_state *state)
+{
+	uint64_t most = s->conn->relay->config->max_count;
+	struct nr_count *count = s->count;
+	int64_t budget = SLICE;
+	struct nr_event ev;
+	struct nr_hit hit;
+	int rc;
+
+	if ((rc = nr_snap_renew(sn)) != NR_OK)
+		return rc;
+	while (count->n < most) {
+		rc = nr_query_next(s->query, sn, state, &hit, &budget);
+		if (rc != NR_OK || *state != NR_QUERY_HIT)
+			break;
+		count->n++;
+		if (count->has_hll && nr_event_view_head(&ev, hit.line.p,
+		    hit.line.len))
+			nr_hll_add(count->hll, count->offset, ev.pubkey);
+	}
+	nr_snap_release(sn);
+	return rc;
+}
+
+static void
+send_count(struct nr_sub *s, int approximate)
+{
+	struct nr_view id = { s->id, s->idlen };
+	struct nr_buf b = { 0 };
+
+	if (nr_write_count(&b, id, s->count->n, approximate,
+	    s->count->has_hll ? s->count->hll : NULL) == NR_OK)
+		nr_conn_send(s->conn, b.p, b.len);
+	else
+		nr_conn_doom(s->conn, NR_CLOSE_ERROR, "out of memory");
+	nr_buf_free(&b);
+	atomic_store(&s->closed, 1);
+}
+
+/* Everything has been sent: is that all there is?  NIP-67. */
+static const char *
+hint_for(struct nr_sub *s, struct nr_snap *sn)
+{
+	static const char *const hint[] = { NULL, "finish", "more" };
+	int more = -1;
+
+	if (nr_snap_renew(sn) != NR_OK)
+		return NULL;
+	if (nr_query_more(s->query, sn, LOOK_AHEAD, &more) != NR_OK)
+		more = -1;
+	nr_snap_release(sn);
+	return hint[more + 1];
+}
+
 static void
 fail(struct nr_relay *r, struct nr_sub *s, int rc)
 {
@@ -149,14 +207,21 @@ run(struct nr_queries *q, struct nr_sub *s, struct nr_snap *sn)
 	/* Before a slice too: there may be many queries, each with its own. */
 	if (pause_at(s->conn, s))
 		return;
-	rc = slice(s, sn, &out, &state);
-	nr_conn_send_chunks(s->conn, &out, &s->closed);
+	if (s->count != NULL)
+		rc = count_slice(s, sn, &state);
+	else {
+		rc = slice(s, sn, &out, &state);
+		nr_conn_send_chunks(s->conn, &out, &s->closed);
+	}
 	if (rc != NR_OK)
 		fail(q->relay, s, rc);
+	else if (s->count != NULL && state != NR_QUERY_PAUSE)
+		send_count(s, state == NR_QUERY_HIT);
 	else if (state == NR_QUERY_END)
-		nr_live_eose(q->relay->live, s);
+		nr_live_eose(q->relay->live, s, hint_for(s, sn));
 	nr_relay_wake(q->relay);
-	if (rc == NR_OK && state != NR_QUERY_END) {
+	if (rc == NR_OK && (s->count != NULL ? state == NR_QUERY_PAUSE :
+	    state != NR_QUERY_END)) {
 		if (!pause_at(s->conn, s))
 			push(q, s);
 		return;

@@ -834,6 +834,7 @@ nr_relay_new(struct nr_relay **out, struct nr_relay_config *config,
 	init_config_lock(r);
 	if ((rc = start_sockets(r, &r->retry, &where)) == NR_OK &&
 	    (rc = nr_snap_new(&r->snap, st)) == NR_OK &&
+	    (rc = nr_sha256_new(&r->sha)) == NR_OK &&
 	    (rc = nr_access_new(&r->access)) == NR_OK &&
 	    (rc = nr_live_new(&r->live, r)) == NR_OK &&
 	    (rc = nr_feed_new(&r->feed, r)) == NR_OK &&
@@ -955,6 +956,7 @@ nr_relay_free(struct nr_relay *r)
 	serve_dirty(r);
 	nr_live_free(r->live);
 	nr_access_free(r->access);
+	nr_sha256_free(r->sha);
 	nr_snap_free(r->snap);
 	nr_buf_free(&r->reply);
 	pthread_mutex_destroy(&r->dirty_lock);

@@ -47,14 +47,18 @@ forget(struct nr_conn *c, const struct nr_sub *s)
 	c->nvalues -= s->nvalues;
 }
 
-/* Take the subscription with this id off the connection's list. */
+/*
+ * Take the subscription, or the count, with this id off the connection's
+ * list: the two do not know of each other.
+ */
 static struct nr_sub *
-detach(struct nr_conn *c, struct nr_view id)
+detach(struct nr_conn *c, struct nr_view id, int count)
 {
 	struct nr_sub **p, *s;
 
 	for (p = &c->subs; (s = *p) != NULL; p = &s->next)
-		if (s->idlen == id.len && memcmp(s->id, id.p, id.len) == 0) {
+		if ((s->count != NULL) == count && s->idlen == id.len &&
+		    memcmp(s->id, id.p, id.len) == 0) {
 			*p = s->next;
 			forget(c, s);
 			return s;
@@ -100,13 +104,17 @@ nr_session_end(struct nr_conn *c)
 }
 
 static struct nr_sub *
-new_sub(struct nr_conn *c, struct nr_view id)
+new_sub(struct nr_conn *c, struct nr_view id, int count)
 {
 	struct nr_sub *s;
 
 	if ((s = calloc(1, sizeof(*s))) == NULL)
 		return NULL;
-	if ((s->id = malloc(id.len)) == NULL) {
+	s->id = malloc(id.len);
+	s->count = count ? calloc(1, sizeof(*s->count)) : NULL;
+	if (s->id == NULL || (count && s->count == NULL)) {
+		free(s->count);
+		free(s->id);
 		free(s);
 		return NULL;
 	}
@@ -161,14 +169,16 @@ read_filters(struct nr_conn *c, struct nr_sub *s, struct nr_view rest,
 		rc = nr_filter_read(&f[s->nfilters], &j, &limits, why);
 		if (rc != NR_OK || *why != NULL)
 			return rc;
-		clamp_limit(config, &f[s->nfilters++]);
+		if (s->count == NULL)
+			clamp_limit(config, &f[s->nfilters]);
+		s->nfilters++;
 		rest.p = j.p;
 		rest.len = (size_t)(j.end - j.p);
 	}
 	if (more < 0)
 		*why = "invalid: message is not a JSON array";
 	else if (s->nfilters == 0)
-		*why = "invalid: REQ without a filter";
+		*why = "invalid: no filter";
 	return NR_OK;
 }
 
@@ -203,15 +213,21 @@ start_sub(struct nr_conn *c, struct nr_sub *s)
 	uint64_t before;
 	int rc;
 
-	if ((rc = nr_live_add(c->relay->live, s, c->relay->snap,
+	if (s->count != NULL)
+		s->count->has_hll = s->nfilters == 1 && nr_hll_offset(
+		    &s->filters[0], c->relay->sha, &s->count->offset);
+	else if ((rc = nr_live_add(c->relay->live, s, c->relay->snap,
 	    &before)) != NR_OK)
 		return rc;
-	/* Number 0 is the first: nothing is below it. */
-	o.before = before;
-	o.nothing = before == 0;
+	else {
+		/* Number 0 is the first: nothing is below it. */
+		o.before = before;
+		o.nothing = before == 0;
+	}
 	rc = nr_query_new(&s->query, s->filters, s->nfilters, &o);
 	if (rc != NR_OK) {
-		nr_live_remove(c->relay->live, s);
+		if (s->count == NULL)
+			nr_live_remove(c->relay->live, s);
 		return rc;
 	}
 	s->next = c->subs;
@@ -226,19 +242,20 @@ static void
 req(struct nr_conn *c, const struct nr_client_message *m)
 {
 	struct nr_view id = { m->subid, m->subid_len };
+	int count = m->verb == NR_CLIENT_COUNT;
 	const char *why = NULL;
 	struct nr_sub *s, *old;
 	int rc = NR_OK;
 
 	/* A REQ on an id that is in use replaces what it stood for. */
-	if ((old = detach(c, id)) != NULL)
+	if ((old = detach(c, id, count)) != NULL)
 		end_sub(c, old);
 	sweep_closed(c);
 	if (c->nsubs >= c->relay->config->max_subscriptions) {
 		closed(c, id, "rate-limited: too many subscriptions");
 		return;
 	}
-	if ((s = new_sub(c, id)) == NULL)
+	if ((s = new_sub(c, id, count)) == NULL)
 		rc = ENOMEM;
 	if (rc == NR_OK)
 		rc = read_filters(c, s, m->rest, &why);
@@ -273,7 +290,8 @@ nr_session_message(struct nr_conn *c, const char *text, size_t len)
 
 	nr_client_read(&m, text, len, &why, &has_sub);
 	if (why != NULL) {
-		if (has_sub && m.verb == NR_CLIENT_REQ)
+		if (has_sub && (m.verb == NR_CLIENT_REQ ||
+		    m.verb == NR_CLIENT_COUNT))
 			closed(c, m.given, why);
 		else
 			nr_session_bad(c, why);
@@ -285,10 +303,11 @@ nr_session_message(struct nr_conn *c, const char *text, size_t len)
 	case NR_CLIENT_EVENT:
 		return nr_ingest_push(c->relay->ingest, c, m.event);
 	case NR_CLIENT_REQ:
+	case NR_CLIENT_COUNT:
 		req(c, &m);
 		break;
 	case NR_CLIENT_CLOSE:
-		if ((s = detach(c, id)) != NULL)
+		if ((s = detach(c, id, 0)) != NULL)
 			end_sub(c, s);
 		break;
 	case NR_CLIENT_AUTH:

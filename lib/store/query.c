@@ -609,6 +609,37 @@ nr_query_next(struct nr_query *q, struct nr_snap *sn,
 	return nr_store_rc(sn->st, step(q, sn, state, hit, budget));
 }
 
+/* Did its limit, and not the end of what there is, end the part? */
+static int
+was_cut(const struct part *p)
+{
+	return p->left == 0 && (p->range.f->has & NR_FILTER_LIMIT) &&
+	    !nr_filter_void(p->range.f);
+}
+
+int
+nr_query_more(struct nr_query *q, struct nr_snap *sn, int64_t budget,
+    int *more)
+{
+	struct part *p = q->part;
+	int rc, pause = 0;
+	size_t i, cut = 0;
+
+	for (i = 0; i < q->nparts; i++)
+		cut += (size_t)was_cut(&q->part[i]);
+	*more = cut == 0 ? 0 : -1;
+	/* Of several, one's next match may have been another's. */
+	if (cut == 0 || q->nparts > 1 || p->range.f->limit == 0 ||
+	    q->o.nothing)
+		return NR_OK;
+	p->left = 1;
+	rc = next_match(q, p, sn, &budget, &pause);
+	p->left = 0;
+	if (rc == NR_OK && !pause)
+		*more = p->at < p->nmatches;
+	return nr_store_rc(sn->st, rc);
+}
+
 void
 nr_query_cost(const struct nr_query *q, struct nr_query_cost *out)
 {

@@ -55,6 +55,14 @@ enum nr_query_state {
 int	nr_query_next(struct nr_query *q, struct nr_snap *sn,
 	    enum nr_query_state *state, struct nr_hit *hit, int64_t *budget);
 
+/*
+ * At the end: are there matches that a limit left out?
+ * budget   of work that the answer may cost
+ * Returns  0; *more is 1, 0, or -1 where that is not known.
+ */
+int	nr_query_more(struct nr_query *q, struct nr_snap *sn,
+	    int64_t budget, int *more);
+
 /* What a query did so far, for its price and for explanations. */
 struct nr_query_cost {
 	uint64_t	streams;	/* ranges of the index that it reads */

@@ -4,9 +4,11 @@
 #include "wire/message.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "util/err.h"
+#include "util/hex.h"
 #include "util/json.h"
 
 /* Characters of valid UTF-8 that is normal text. */
@@ -83,7 +85,7 @@ static const char *
 read_rest(struct nr_client_message *m, struct nr_json *j)
 {
 	nr_json_space(j);
-	if (m->verb == NR_CLIENT_REQ) {
+	if (m->verb == NR_CLIENT_REQ || m->verb == NR_CLIENT_COUNT) {
 		m->rest.p = j->p;
 		m->rest.len = (size_t)(j->end - j->p);
 		return NULL;
@@ -116,6 +118,7 @@ nr_client_read(struct nr_client_message *m, const char *text, size_t len,
 		return;
 	}
 	m->verb = nr_view_is(m->name, "REQ") ? NR_CLIENT_REQ :
+	    nr_view_is(m->name, "COUNT") ? NR_CLIENT_COUNT :
 	    nr_view_is(m->name, "CLOSE") ? NR_CLIENT_CLOSE : NR_CLIENT_OTHER;
 	if (m->verb == NR_CLIENT_OTHER) {
 		*why = "unsupported: unknown message";
@@ -176,14 +179,21 @@ nr_write_closed(struct nr_buf *b, struct nr_view subid, const char *message)
 }
 
 int
-nr_write_eose(struct nr_buf *b, struct nr_view subid)
+nr_write_count(struct nr_buf *b, struct nr_view subid, uint64_t count,
+    int approximate, const unsigned char *hll)
 {
+	char hex[512];
 	int rc;
 
-	if ((rc = nr_buf_adds(b, "[\"EOSE\",\"")) == NR_OK &&
+	if ((rc = nr_buf_adds(b, "[\"COUNT\",\"")) == NR_OK &&
 	    (rc = add_view(b, subid)) == NR_OK)
-		rc = nr_buf_adds(b, "\"]");
-	return rc;
+		rc = nr_buf_addf(b, "\",{\"count\":%" PRIu64 "%s", count,
+		    approximate ? ",\"approximate\":true" : "");
+	if (rc == NR_OK && hll != NULL) {
+		nr_hex_encode(hex, hll, 256);
+		rc = nr_buf_addf(b, ",\"hll\":\"%.512s\"", hex);
+	}
+	return rc != NR_OK ? rc : nr_buf_adds(b, "}]");
 }
 
 int
@@ -195,21 +205,4 @@ nr_write_notice(struct nr_buf *b, const char *message)
 	    (rc = nr_buf_addjson(b, message, strlen(message))) == NR_OK)
 		rc = nr_buf_adds(b, "]");
 	return rc;
-}
-
-int
-nr_write_event(struct nr_buf *b, struct nr_view subid, struct nr_view line)
-{
-	int rc;
-
-	rc = nr_buf_reserve(b, subid.len + line.len + 16);
-	if (rc == NR_OK)
-		rc = nr_buf_add(b, "[\"EVENT\",\"", 10);
-	if (rc == NR_OK)
-		rc = add_view(b, subid);
-	if (rc == NR_OK)
-		rc = nr_buf_add(b, "\",", 2);
-	if (rc == NR_OK)
-		rc = add_view(b, line);
-	return rc != NR_OK ? rc : nr_buf_add(b, "]", 1);
 }

@@ -9,6 +9,7 @@
 #define NR_WIRE_MESSAGE_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "util/buf.h"
 #include "util/view.h"
@@ -20,6 +21,7 @@
 enum nr_client_verb {
 	NR_CLIENT_EVENT,
 	NR_CLIENT_REQ,
+	NR_CLIENT_COUNT,
 	NR_CLIENT_CLOSE,
 	NR_CLIENT_AUTH,
 	NR_CLIENT_OTHER		/* a message with a verb not known here */
@@ -29,10 +31,10 @@ struct nr_client_message {
 	enum nr_client_verb verb;
 	struct nr_view	 name;		/* the verb as it stands */
 	struct nr_view	 event;		/* EVENT, AUTH: JSON, unchecked */
-	struct nr_view	 given;		/* REQ, CLOSE: the id as it stands */
+	struct nr_view	 given;		/* REQ, COUNT, CLOSE: the id */
 	char		 subid[NR_SUBID_BYTES];	/* the same, normal text */
 	size_t		 subid_len;
-	struct nr_view	 rest;		/* REQ: the filters, up to the end */
+	struct nr_view	 rest;		/* REQ, COUNT: the filters, to the end */
 };
 
 /*
@@ -56,9 +58,13 @@ int	nr_write_ok(struct nr_buf *b, const char id[64], int accepted,
 	    const char *message);
 int	nr_write_closed(struct nr_buf *b, struct nr_view subid,
 	    const char *message);
-int	nr_write_eose(struct nr_buf *b, struct nr_view subid);
+
+/*
+ * approximate  there may be more
+ * hll	        NIP-45's 256 registers, or NULL
+ */
+int	nr_write_count(struct nr_buf *b, struct nr_view subid,
+	    uint64_t count, int approximate, const unsigned char *hll);
 int	nr_write_notice(struct nr_buf *b, const char *message);
-int	nr_write_event(struct nr_buf *b, struct nr_view subid,
-	    struct nr_view line);
 
 #endif

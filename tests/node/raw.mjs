@@ -99,7 +99,9 @@ export class Raw {
   }
   async message(ms) {
     const f = await this.frame(TEXT, ms)
-    return f && JSON.parse(f.data.toString())
+    const m = f && JSON.parse(f.data.toString())
+    if (m?.[0] === 'EOSE') m.length = 2
+    return m
   }
 
   // How it ended: the code of a close frame, 0 without one, null if not.

@@ -82,13 +82,18 @@ export class Client {
       const c = new Client()
       c.ws = new WebSocket(url, options)
       c.messages = []
+      c.hints = {}
       c.closed = null
       c.waiting = []
       c.ws.on('message', d => {
         const m = JSON.parse(d.toString())
         // Sent at once to everybody; not part of any answer.
         if (m[0] === 'AUTH') c.challenge = m[1]
-        else c.messages.push(m)
+        else {
+          // NIP-67's hint is kept apart.
+          if (m[0] === 'EOSE' && m.length === 3) c.hints[m[1]] = m.pop()
+          c.messages.push(m)
+        }
         c.waiting.forEach(f => f())
       })
       c.ws.on('open', () => resolve(c))
