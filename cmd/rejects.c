@@ -23,12 +23,16 @@ struct nr_rejects *
 nr_rejects_open(const char *path)
 {
 	struct nr_rejects *r;
+	int rc;
 
 	if ((r = calloc(1, sizeof(*r))) == NULL)
 		nr_die(ENOMEM, "rejects");
 	r->path = path;
-	if (path != NULL && (r->file = fopen(path, "we")) == NULL)
-		nr_die(errno, "%s", path);
+	if (path != NULL && (r->file = fopen(path, "we")) == NULL) {
+		rc = errno;
+		free(r);
+		nr_die(rc, "%s", path);
+	}
 	return r;
 }
 
