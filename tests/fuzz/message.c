@@ -34,18 +34,14 @@ refusal(const struct nr_client_message *m, const char *why)
 static void
 echo(const struct nr_client_message *m, const char *why)
 {
-	static const char line[] = "{}";
+	static const unsigned char registers[256] = { 1, 255 };
 	struct nr_view sub = { m->subid, m->subid_len };
-	struct nr_view event = { line, sizeof(line) - 1 };
 	struct nr_buf b = { 0 };
 
 	MUST(nr_write_closed(&b, sub, why) == 0);
 	is_json(&b);
 	b.len = 0;
-	MUST(nr_write_eose(&b, sub) == 0);
-	is_json(&b);
-	b.len = 0;
-	MUST(nr_write_event(&b, sub, event) == 0);
+	MUST(nr_write_count(&b, sub, 7, 1, registers) == 0);
 	is_json(&b);
 	nr_buf_free(&b);
 }
@@ -116,9 +112,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		subid(&m);
 		echo(&m, "");
 	}
-	if (why == NULL && m.verb == NR_CLIENT_EVENT)
+	if (why == NULL && (m.verb == NR_CLIENT_EVENT ||
+	    m.verb == NR_CLIENT_AUTH))
 		MUST(m.event.p > text && m.event.p + m.event.len < end);
-	if (why == NULL && m.verb == NR_CLIENT_REQ) {
+	if (why == NULL && (m.verb == NR_CLIENT_REQ ||
+	    m.verb == NR_CLIENT_COUNT)) {
 		MUST(has_sub && m.rest.p > text &&
 		    m.rest.p + m.rest.len == end);
 		filters(m.rest);
