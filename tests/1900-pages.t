@@ -5,7 +5,8 @@
 
 man=$top/man
 progs='nr-verify nr-import nr-export nr-store nr-serve nr-bench'
-render() { mandoc -T ascii -O width=200 "$1" | col -bx; }
+# Without what makes letters bold: themselves, a backspace, themselves.
+render() { mandoc -T ascii -O width=200 "$1" | sed "s/.$(printf '\b')//g"; }
 # A section of a rendered page.
 section() { awk -v s="$1" '/^[A-Z]/ { on = $0 == s; next } on'; }
 words() { sed 's/ | /|/g' | tr -s ' \n' '\n' | grep -v '^$'; }
