@@ -240,6 +240,65 @@ gone_by(MDB_cursor *c, int *gone, const unsigned char id[32],
 
 static const unsigned char operator_key[32];
 
+#define KIND_DELETION	5
+#define KIND_GIFT_WRAP	1059
+
+/* Take the next key that a gift wrap is addressed to. */
+static int
+next_recipient(struct nr_tags *it, unsigned char key[32])
+{
+	struct nr_tag tag;
+
+	while (nr_tags_next(it, &tag))
+		if (nr_tag_letter(&tag) == 'p' && tag.value.len == 64 &&
+		    nr_hex_decode(key, tag.value.p, 32))
+			return 1;
+	return 0;
+}
+
+/*
+ * Whose deletions count for an event: its author's; a gift wrap's author
+ * has thrown the key away, so its recipients' do (NIP-59).  A deletion of
+ * a deletion has no effect.
+ */
+static int
+may_delete(const struct nr_event *ev, const unsigned char who[32])
+{
+	unsigned char key[32];
+	struct nr_tags it;
+
+	if (ev->kind == KIND_DELETION)
+		return 0;
+	if (memcmp(ev->pubkey, who, 32) == 0)
+		return 1;
+	if (ev->kind != KIND_GIFT_WRAP)
+		return 0;
+	nr_tags_start(&it, ev->tags);
+	while (next_recipient(&it, key))
+		if (memcmp(key, who, 32) == 0)
+			return 1;
+	return 0;
+}
+
+/* Has anybody deleted it who may?  For ids that somebody has deleted. */
+static int
+gone_by_any(MDB_cursor *c, int *gone, const struct nr_event *ev)
+{
+	unsigned char key[32];
+	struct nr_tags it;
+	int rc;
+
+	rc = gone_by(c, gone, ev->id, operator_key);
+	if (rc == NR_OK && !*gone && ev->kind != KIND_DELETION)
+		rc = gone_by(c, gone, ev->id, ev->pubkey);
+	if (rc != NR_OK || *gone || ev->kind != KIND_GIFT_WRAP)
+		return rc;
+	nr_tags_start(&it, ev->tags);
+	while (rc == NR_OK && !*gone && next_recipient(&it, key))
+		rc = gone_by(c, gone, ev->id, key);
+	return rc;
+}
+
 int
 nr_find_gone(MDB_cursor *gone_id, MDB_cursor *gone_addr,
     struct nr_sha256 *sha, int *gone, const struct nr_event *ev)
@@ -258,11 +317,7 @@ nr_find_gone(MDB_cursor *gone_id, MDB_cursor *gone_addr,
 	if (rc == 0 && k.mv_size == 64) {
 		memcpy(next, k.mv_data, 32);
 		if (memcmp(next, ev->id, 32) == 0) {
-			rc = gone_by(gone_id, gone, ev->id, operator_key);
-			/* A deletion of a deletion has no effect. */
-			if (rc == NR_OK && !*gone && ev->kind != 5)
-				rc = gone_by(gone_id, gone, ev->id,
-				    ev->pubkey);
+			rc = gone_by_any(gone_id, gone, ev);
 			if (rc != NR_OK || *gone)
 				return rc;
 		}
@@ -625,7 +680,7 @@ delete_id(struct nr_writer *w, const struct nr_event *ev,
 		return rc;
 	if (!nr_event_view(&target, line.p, line.len))
 		return NR_ECORRUPT;
-	if (target.kind == 5 || memcmp(target.pubkey, ev->pubkey, 32) != 0)
+	if (!may_delete(&target, ev->pubkey))
 		return NR_OK;
 	rc = delete_versions(w, &target);
 	return rc != NR_OK ? rc : nr_rules_kill(w, number);

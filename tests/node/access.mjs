@@ -130,6 +130,21 @@ is(await kinds(f, { kinds: [4] }), [4], 'private_kinds can be none')
 is((await (await fetch(free.url.replace('ws', 'http'), { headers: { Accept: 'application/nostr+json' } })).json())
   .supported_nips.includes(17), false, 'and then NIP-17 is not claimed')
 
+// ---- gift wraps are their recipients' to delete
+const gone = async e => (await b.query('g', { ids: [e.id] })).ids.length === 0
+const wraps = Array.from({ length: 3 }, (_, i) => new Author().sign(1059, `w${i}`, [['p', carol.pubkey], ['p', bob.pubkey]]))
+for (const e of wraps.slice(0, 2)) await anon.publish(e)
+await anon.publish(alice.sign(5, '', [['e', wraps[0].id], ['e', wraps[1].id]]))
+is([await gone(wraps[0]), await gone(wraps[1])], [false, false], 'a stranger deletes no gift wrap')
+is(await anon.publish(bob.sign(5, '', [['e', wraps[0].id], ['e', wraps[2].id]])), good, 'its recipient')
+is([await gone(wraps[0]), await gone(wraps[1])], [true, false], 'deletes it, and no other')
+is(await anon.publish(wraps[0]), [false, 'blocked: deleted'], 'it does not come back')
+is(await anon.publish(wraps[2]), [false, 'blocked: deleted'], 'nor does one that comes later')
+const letter = alice.sign(4, 'to bob', [['p', bob.pubkey]])
+await anon.publish(letter)
+await anon.publish(bob.sign(5, '', [['e', letter.id]]))
+is(await gone(letter), false, 'other private events are their author\'s')
+
 // ---- rules
 const list = scratch('members')
 writeFileSync(list, `# who may\n  ${npubEncode(alice.pubkey)}  # Alice\n\n${bob.pubkey}\n`)

@@ -70,6 +70,16 @@ def parse_address(text):
     return (kind, part[1], d)
 
 
+def who_may_delete(event):
+    if event['kind'] == 5:
+        return set()
+    who = {event['pubkey']}
+    if event['kind'] == 1059:
+        who |= {t[1] for t in event['tags']
+                if len(t) > 1 and t[0] == 'p' and hex64(t[1])}
+    return who
+
+
 class Store:
     def __init__(self):
         self.live = {}          # id -> event
@@ -91,7 +101,7 @@ class Store:
             if tag[0] == 'e' and hex64(tag[1]):
                 self.gone_ids.add((tag[1], who))
                 target = self.live.get(tag[1])
-                if target and target['pubkey'] == who and target['kind'] != 5:
+                if target and who in who_may_delete(target):
                     where = address(target)
                     if where:
                         self.gone_addresses[where] = max(
@@ -113,7 +123,8 @@ class Store:
         kind = event['kind']
         if 20000 <= kind < 30000 or event['id'] in self.live:
             return
-        if kind != 5 and (event['id'], event['pubkey']) in self.gone_ids:
+        if any((event['id'], who) in self.gone_ids
+               for who in who_may_delete(event)):
             return
         where = address(event)
         if where:
