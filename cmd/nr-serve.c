@@ -295,6 +295,12 @@ say_ready(const struct nr_relay_config *c, const struct nr_relay *r,
 		    c->listen[i], nr_relay_port(r, i));
 		log_line(NR_LOG_INFO, text);
 	}
+	if (c->metrics != NULL) {
+		snprintf(text, sizeof(text), "metrics at http://%.*s:%d",
+		    (int)(strrchr(c->metrics, ':') - c->metrics), c->metrics,
+		    nr_relay_port(r, c->nlisten));
+		log_line(NR_LOG_INFO, text);
+	}
 	if (ready_fd >= 0) {
 		(void)!write(ready_fd, "\n", 1);
 		close(ready_fd);

@@ -250,6 +250,7 @@ nr_access_auth(struct nr_conn *c, struct nr_view json)
 		nr_conn_send(c, b->p, b->len);
 	else
 		nr_conn_doom(c, NR_CLOSE_ERROR, "out of memory");
+	atomic_fetch_add(&c->relay->metrics.auth[why == NULL], 1);
 	if (why != NULL)
 		nr_conn_bad(c);
 	nr_relay_wake(c->relay);

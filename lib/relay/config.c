@@ -63,6 +63,7 @@ static const struct text {
 	{ "icon", OFFSET(icon) },
 	{ "nip11", OFFSET(nip11) },
 	{ "members", OFFSET(members) },
+	{ "metrics", OFFSET(metrics) },
 };
 
 #define COUNT(a)	(sizeof(a) / sizeof((a)[0]))
@@ -168,12 +169,18 @@ static int
 set_text(struct nr_relay_config *c, const struct text *t, const char *value,
     const char **why)
 {
+	char address[NR_ADDRESS_MAX], *copy = NULL;
 	unsigned char k[32];
-	char *copy = NULL;
+	int port;
 
 	if (t->offset == OFFSET(pubkey) && *value != '\0' &&
 	    (strlen(value) != 64 || !nr_hex_decode(k, value, 32))) {
 		*why = "not 64 lower-case hexadecimal digits";
+		return NR_OK;
+	}
+	if (t->offset == OFFSET(metrics) && *value != '\0' &&
+	    !nr_listen_split(value, address, &port)) {
+		*why = "not an IP address and a port";
 		return NR_OK;
 	}
 	if (t->offset == OFFSET(nip11) && *value != '\0' &&
@@ -405,6 +412,14 @@ nr_relay_config_keep(struct nr_relay_config *next,
 			    "%s: needs a restart", fixed[j]);
 			complain(ctx, what);
 		}
+	if ((next->metrics == NULL) != (was->metrics == NULL) ||
+	    (next->metrics != NULL &&
+	    strcmp(next->metrics, was->metrics) != 0)) {
+		complain(ctx, "metrics: needs a restart");
+		swap = next->metrics;
+		next->metrics = was->metrics;
+		was->metrics = swap;
+	}
 	if (same_lists(next->listen, next->nlisten, was->listen,
 	    was->nlisten))
 		return;

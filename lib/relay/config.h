@@ -33,6 +33,7 @@ struct nr_relay_config {
 
 	char		*listen[NR_LISTEN_MAX];	/* ADDR:PORT */
 	unsigned	 nlisten;
+	char		*metrics;	/* ADDR:PORT, or NULL */
 
 	/* What clients may call this relay; without any: by address. */
 	char		*url[NR_URL_MAX];

@@ -34,7 +34,7 @@ publish_some(struct nr_feed *f, int *more)
 	int64_t now = time(NULL);
 	struct nr_event ev;
 	struct nr_hit hit;
-	size_t deliveries = 0;
+	size_t deliveries = 0, some;
 	unsigned n;
 	int rc;
 
@@ -48,9 +48,12 @@ publish_some(struct nr_feed *f, int *more)
 		f->next = hit.number + 1;
 		if (hit.flags & NR_HIT_QUIET)
 			continue;
-		if (nr_event_view_head(&ev, hit.line.p, hit.line.len))
-			deliveries += nr_live_publish(live, &ev, hit.line,
+		if (nr_event_view_head(&ev, hit.line.p, hit.line.len)) {
+			some = nr_live_publish(live, &ev, hit.line,
 			    hit.number);
+			atomic_fetch_add(&f->relay->metrics.delivered, some);
+			deliveries += some;
+		}
 		if (deliveries >= DELIVERIES) {
 			nr_relay_wake(f->relay);
 			deliveries = 0;

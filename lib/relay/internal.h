@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
+#include <time.h>
 
 #include <libwebsockets.h>
 
@@ -25,6 +26,57 @@ struct nr_ingest;
 struct nr_feed;
 struct nr_queries;
 
+/* ---- metrics.c: figures ------------------------------------------------------ */
+
+#define NR_LATENCIES	13
+
+/* Milliseconds, in buckets that nr_latency_bound[] names. */
+struct nr_latency {
+	atomic_uint_fast64_t	bucket[NR_LATENCIES + 1];	/* the last: more */
+	atomic_uint_fast64_t	sum;
+};
+
+/* Whoever refuses or answers counts, by the word before the colon. */
+enum nr_outcome {
+	NR_OUT_OK, NR_OUT_DUPLICATE, NR_OUT_AUTH_REQUIRED, NR_OUT_BLOCKED,
+	NR_OUT_ERROR, NR_OUT_INVALID, NR_OUT_MUTE, NR_OUT_POW,
+	NR_OUT_RATE_LIMITED, NR_OUT_RESTRICTED, NR_OUT_UNSUPPORTED,
+	NR_OUTCOMES
+};
+
+#define NR_VERBS	6	/* those of nr_client_verb */
+
+struct nr_metrics {
+	atomic_uint_fast64_t	messages[NR_VERBS];
+	atomic_uint_fast64_t	events[NR_OUTCOMES][2];	/* refused, accepted */
+	atomic_uint_fast64_t	closed[NR_OUTCOMES];
+	atomic_uint_fast64_t	auth[2];		/* refused, accepted */
+	atomic_uint_fast64_t	connections;		/* in all */
+	atomic_uint_fast64_t	batches, batch_events;
+	atomic_uint_fast64_t	delivered;		/* live */
+	struct nr_latency	ok, query;
+};
+
+void	nr_count_event(struct nr_relay *r, int accepted, const char *message,
+	    int64_t received);
+void	nr_count_closed(struct nr_relay *r, const char *message);
+void	nr_latency_add(struct nr_latency *l, int64_t since);
+
+/* All of it, as Prometheus reads it; the socket thread's. */
+int	nr_metrics_write(struct nr_relay *r, struct nr_buf *b);
+
+/* ---- http.c ------------------------------------------------------------------- */
+
+/* A request; what is left of it is freed by freeing the body. */
+struct nr_http {
+	struct nr_buf	body;		/* still to be sent */
+};
+
+int	nr_http_request(struct nr_relay *r, struct nr_http *h,
+	    struct lws *wsi);
+int	nr_http_body(struct nr_http *h, struct lws *wsi);
+int	nr_http_upgrade(struct nr_relay *r, struct lws *wsi);
+
 struct nr_relay {
 	struct nr_relay_config	*config;	/* see nr_relay_reading() */
 	pthread_rwlock_t	 config_lock;
@@ -37,6 +89,7 @@ struct nr_relay {
 
 	struct lws_context	*lws;
 	struct lws_vhost	*vhost[NR_LISTEN_MAX];
+	struct lws_vhost	*metrics_vhost;
 
 	atomic_int		 woken;		/* the socket thread was */
 	atomic_int		 stopping;	/* how often we were told */
@@ -59,6 +112,8 @@ struct nr_relay {
 	int64_t			 drain_until;	/* ms, 0: not draining */
 	int			 closing;	/* connections, when drained */
 
+	struct nr_metrics	 metrics;
+	time_t			 started;
 	struct nr_access	*access;
 	struct nr_live		*live;
 	struct nr_ingest	*ingest;
@@ -84,6 +139,9 @@ void	nr_relay_read(struct nr_relay *r);
 
 /* Nothing can be stored any more: log it, and stop. */
 void	nr_relay_fail(struct nr_relay *r, int rc);
+
+/* Why no client should be sent here; NULL where one may be. */
+const char *nr_relay_unready(const struct nr_relay *r);
 
 void	nr_relay_log(struct nr_relay *r, enum nr_log_level level,
 	    const char *fmt, ...) __attribute__((format(printf, 3, 4)));
@@ -145,6 +203,7 @@ struct nr_sub {
 	uint64_t		 from;		/* stored events before: no */
 	uint64_t		 seen;		/* the last event looked at */
 
+	int64_t			 begun;		/* ms */
 	struct nr_count		*count;		/* of a COUNT, which has no entry */
 	atomic_int		 closed;	/* send nothing more for it */
 	struct nr_query		*query;		/* the query thread's */
@@ -202,6 +261,9 @@ void	nr_ingest_flush(struct nr_ingest *in);
 
 /* Nothing is on its way. */
 int	nr_ingest_idle(struct nr_ingest *in);
+
+/* Bytes of events on their way. */
+size_t	nr_ingest_bytes(struct nr_ingest *in);
 
 /* ---- feed.c: what was stored, by whomever ---------------------------------------- */
 

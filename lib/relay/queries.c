@@ -160,6 +160,7 @@ send_count(struct nr_sub *s, int approximate)
 	else
 		nr_conn_doom(s->conn, NR_CLOSE_ERROR, "out of memory");
 	nr_buf_free(&b);
+	nr_latency_add(&s->conn->relay->metrics.query, s->begun);
 	atomic_store(&s->closed, 1);
 }
 
@@ -217,8 +218,10 @@ run(struct nr_queries *q, struct nr_sub *s, struct nr_snap *sn)
 		fail(q->relay, s, rc);
 	else if (s->count != NULL && state != NR_QUERY_PAUSE)
 		send_count(s, state == NR_QUERY_HIT);
-	else if (state == NR_QUERY_END)
+	else if (state == NR_QUERY_END) {
 		nr_live_eose(q->relay->live, s, hint_for(s, sn));
+		nr_latency_add(&q->relay->metrics.query, s->begun);
+	}
 	nr_relay_wake(q->relay);
 	if (rc == NR_OK && (s->count != NULL ? state == NR_QUERY_PAUSE :
 	    state != NR_QUERY_END)) {

@@ -22,17 +22,12 @@
 #define PONG_SECONDS	30	/* for an answer to a ping, at most */
 #define CLOSE_SECONDS	3	/* for a peer to close, too */
 #define STALL_MS	1000	/* without taking a byte, while draining */
-#define JSON_TYPE	"application/nostr+json"
-#define TEXT_TYPE	"text/plain; charset=utf-8"
-#define METHODS		"GET, HEAD, OPTIONS"
 
 /* What libwebsockets keeps for us with each connection. */
 struct session {
 	struct nr_conn	*conn;		/* once it is a WebSocket */
-	int		 body;		/* HTTP: BODY_* */
+	struct nr_http	 http;		/* before that */
 };
-
-enum { BODY_NONE, BODY_INFO, BODY_HELLO };
 
 static struct nr_relay *
 relay_of(struct lws *wsi)
@@ -156,6 +151,18 @@ nr_relay_reload(struct nr_relay *r, struct nr_relay_config *next)
 		until.tv_sec++;
 	} while (sem_timedwait(&r->config_taken, &until) != 0);
 	return r->old_config;
+}
+
+const char *
+nr_relay_unready(const struct nr_relay *r)
+{
+	if (atomic_load(&r->fatal))
+		return "nothing more can be stored";
+	if (atomic_load(&r->stopping))
+		return "the relay is shutting down";
+	if (r->nconns >= r->config->max_connections)
+		return "there are as many connections as there may be";
+	return NULL;
 }
 
 /* ---- messages coming in -------------------------------------------------------- */
@@ -469,6 +476,7 @@ established(struct nr_relay *r, struct session *s, struct lws *wsi)
 		c->next->prev = c;
 	r->conns = c;
 	r->nconns++;
+	atomic_fetch_add(&r->metrics.connections, 1);
 	return 0;
 }
 
@@ -497,213 +505,6 @@ gone(struct nr_relay *r, struct session *s)
 	nr_conn_unref(c);
 }
 
-/* ---- HTTP ----------------------------------------------------------------------------- */
-
-static const char hello[] =
-    "This is a Nostr relay: connect to it with a Nostr client.\n";
-
-/* Is this header there?  The URI's token depends on the method. */
-static int
-has(struct lws *wsi, enum lws_token_indexes token)
-{
-	return lws_hdr_total_length(wsi, token) > 0;
-}
-
-static int
-may_ask(struct lws *wsi)
-{
-	return has(wsi, WSI_TOKEN_GET_URI) || has(wsi, WSI_TOKEN_HEAD_URI) ||
-	    has(wsi, WSI_TOKEN_OPTIONS_URI);
-}
-
-/* Is the request for the one endpoint that there is? */
-static int
-at_root(struct lws *wsi)
-{
-	char *uri;
-	int len;
-
-	return lws_http_get_uri_and_method(wsi, &uri, &len) >= 0 &&
-	    len == 1 && uri[0] == '/';
-}
-
-static int
-is_space(char c)
-{
-	return c == ' ' || c == '\t';
-}
-
-/* "q=0", "q=0.0" and so on among the parameters: not that one, please. */
-static int
-declined(const char *p, size_t len)
-{
-	const char *end = p + len, *q;
-
-	for (q = p; q + 2 < end; q++)
-		if ((q[0] == 'q' || q[0] == 'Q') && q[1] == '=' &&
-		    (is_space(q[-1]) || q[-1] == ';')) {
-			q += 2;
-			return strspn(q, "0.") ==
-			    strcspn(q, ";, \t");
-		}
-	return 0;
-}
-
-/* One media range of an Accept header. */
-static int
-is_info(const char *p, size_t len)
-{
-	const size_t n = strlen(JSON_TYPE);
-
-	while (len > 0 && is_space(*p)) {
-		p++;
-		len--;
-	}
-	if (len < n || strncasecmp(p, JSON_TYPE, n) != 0)
-		return 0;
-	p += n;
-	len -= n;
-	return len == 0 || ((is_space(*p) || *p == ';') && !declined(p, len));
-}
-
-/* Whatever else it accepts: a Nostr client asks for this, nobody else. */
-static int
-wants_info(struct lws *wsi)
-{
-	char accept[1024];
-	const char *p = accept;
-	size_t n;
-
-	if (lws_hdr_copy(wsi, accept, sizeof(accept),
-	    WSI_TOKEN_HTTP_ACCEPT) <= 0)
-		return 0;
-	for (;; p += n + 1) {
-		n = strcspn(p, ",");
-		if (is_info(p, n))
-			return 1;
-		if (p[n] == '\0')
-			return 0;
-	}
-}
-
-static int
-add_header(struct lws *wsi, const char *name, const char *value,
-    unsigned char **p, unsigned char *end)
-{
-	return lws_add_http_header_by_name(wsi, (const unsigned char *)name,
-	    (const unsigned char *)value, (int)strlen(value), p, end);
-}
-
-static int
-add_cors(struct lws *wsi, unsigned char **p, unsigned char *end)
-{
-	return add_header(wsi, "access-control-allow-origin:", "*", p, end) ||
-	    add_header(wsi, "access-control-allow-headers:", "*", p, end) ||
-	    add_header(wsi, "access-control-allow-methods:", METHODS, p, end);
-}
-
-static int
-add_special(struct lws *wsi, unsigned status, unsigned char **p,
-    unsigned char *end)
-{
-	switch (status) {
-	case 200:
-		return add_header(wsi, "vary:", "accept", p, end);
-	case 405:
-		return add_header(wsi, "allow:", METHODS, p, end);
-	case 426:
-		return add_header(wsi, "sec-websocket-version:", "13", p, end);
-	}
-	return 0;
-}
-
-/* The head of an answer whose body will have len bytes. */
-static int
-write_head(struct lws *wsi, unsigned status, const char *type, size_t len)
-{
-	unsigned char buf[LWS_PRE + 1024], *start = buf + LWS_PRE;
-	unsigned char *p = start, *end = buf + sizeof(buf) - 1;
-
-	return lws_add_http_common_headers(wsi, status, type, len, &p, end) ||
-	    add_cors(wsi, &p, end) || add_special(wsi, status, &p, end) ||
-	    lws_finalize_write_http_header(wsi, start, &p, end) ? -1 : 0;
-}
-
-/* An answer without a body, after which the connection ends. */
-static int
-refuse(struct lws *wsi, unsigned status)
-{
-	(void)write_head(wsi, status, TEXT_TYPE, 0);
-	return -1;
-}
-
-static int
-http_request(struct nr_relay *r, struct session *s, struct lws *wsi)
-{
-	size_t len = strlen(hello);
-
-	if (!may_ask(wsi))
-		return refuse(wsi, 405);
-	if (!at_root(wsi))
-		return refuse(wsi, 404);
-	s->body = wants_info(wsi) ? BODY_INFO : BODY_HELLO;
-	if (has(wsi, WSI_TOKEN_OPTIONS_URI)) {
-		s->body = BODY_NONE;
-		len = 0;
-	} else if (s->body == BODY_INFO) {
-		r->reply.len = 0;
-		if (nr_info_write(&r->reply, r->config) != NR_OK)
-			return -1;
-		len = r->reply.len;
-	}
-	if (write_head(wsi, 200, s->body == BODY_INFO ? JSON_TYPE : TEXT_TYPE,
-	    len) != 0)
-		return -1;
-	if (has(wsi, WSI_TOKEN_HEAD_URI))
-		s->body = BODY_NONE;
-	if (s->body == BODY_NONE)
-		return lws_http_transaction_completed(wsi) ? -1 : 0;
-	lws_callback_on_writable(wsi);
-	return 0;
-}
-
-/* A WebSocket is wanted: on the right path, of the right version? */
-static int
-upgrade(struct lws *wsi)
-{
-	char version[8];
-
-	if (!at_root(wsi))
-		return refuse(wsi, 404);
-	if (lws_hdr_copy(wsi, version, sizeof(version),
-	    WSI_TOKEN_VERSION) <= 0 || strcmp(version, "13") != 0)
-		return refuse(wsi, 426);
-	return 0;
-}
-
-static int
-http_body(struct nr_relay *r, struct session *s, struct lws *wsi)
-{
-	struct nr_buf b = { 0 };
-	int rc = -1;
-
-	if (s->body == BODY_NONE)
-		return 0;
-	/* Room in front, which the writer of HTTP wants. */
-	if (nr_buf_reserve(&b, LWS_PRE) != NR_OK)
-		return -1;
-	b.len = LWS_PRE;
-	if ((s->body == BODY_INFO ? nr_info_write(&b, r->config) :
-	    nr_buf_adds(&b, hello)) == NR_OK)
-		rc = lws_write(wsi, (unsigned char *)b.p + LWS_PRE,
-		    b.len - LWS_PRE, LWS_WRITE_HTTP_FINAL);
-	nr_buf_free(&b);
-	s->body = BODY_NONE;
-	if (rc < 0)
-		return -1;
-	return lws_http_transaction_completed(wsi) ? -1 : 0;
-}
-
 /* ---- libwebsockets ------------------------------------------------------------------------ */
 
 static int
@@ -719,7 +520,7 @@ callback(struct lws *wsi, enum lws_callback_reasons reason, void *user,
 		return r->drain_until != 0 ||
 		    r->nconns >= r->config->max_connections;
 	case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
-		return upgrade(wsi);
+		return nr_http_upgrade(relay_of(wsi), wsi);
 	case LWS_CALLBACK_ESTABLISHED:
 		return established(relay_of(wsi), s, wsi);
 	case LWS_CALLBACK_RECEIVE:
@@ -733,9 +534,13 @@ callback(struct lws *wsi, enum lws_callback_reasons reason, void *user,
 		gone(relay_of(wsi), s);
 		return 0;
 	case LWS_CALLBACK_HTTP:
-		return http_request(relay_of(wsi), s, wsi);
+		return nr_http_request(relay_of(wsi), &s->http, wsi);
 	case LWS_CALLBACK_HTTP_WRITEABLE:
-		return http_body(relay_of(wsi), s, wsi);
+		return nr_http_body(&s->http, wsi);
+	case LWS_CALLBACK_CLOSED_HTTP:
+		if (s != NULL)
+			nr_buf_free(&s->http.body);
+		return 0;
 	case LWS_CALLBACK_EVENT_WAIT_CANCELLED:
 		r = relay_of(wsi);
 		atomic_store(&r->woken, 0);
@@ -755,14 +560,15 @@ static const struct lws_protocols protocols[] = {
 	{ .name = NULL }
 };
 
+/* Listen at an address; *out is set where that works. */
 static int
-listen_on(struct nr_relay *r, unsigned i)
+listen_on(struct nr_relay *r, const char *where, struct lws_vhost **out)
 {
 	struct lws_context_creation_info info;
 	char address[NR_ADDRESS_MAX];
 	int port;
 
-	if (!nr_listen_split(r->config->listen[i], address, &port))
+	if (!nr_listen_split(where, address, &port))
 		return EINVAL;
 	memset(&info, 0, sizeof(info));
 	info.port = port;
@@ -776,8 +582,8 @@ listen_on(struct nr_relay *r, unsigned i)
 	info.timeout_secs_ah_idle = (unsigned)r->config->handshake_seconds;
 	info.keepalive_timeout = 5;
 	errno = 0;
-	r->vhost[i] = lws_create_vhost(r->lws, &info);
-	if (r->vhost[i] == NULL)
+	*out = lws_create_vhost(r->lws, &info);
+	if (*out == NULL)
 		return errno != 0 ? errno : EADDRINUSE;
 	return NR_OK;
 }
@@ -807,10 +613,16 @@ start_sockets(struct nr_relay *r, lws_retry_bo_t *retry_policy,
 	if ((r->lws = lws_create_context(&info)) == NULL)
 		return ENOMEM;
 	for (i = 0; i < r->config->nlisten; i++)
-		if ((rc = listen_on(r, i)) != NR_OK) {
+		if ((rc = listen_on(r, r->config->listen[i],
+		    &r->vhost[i])) != NR_OK) {
 			*where = r->config->listen[i];
 			return rc;
 		}
+	if (r->config->metrics != NULL && (rc = listen_on(r,
+	    r->config->metrics, &r->metrics_vhost)) != NR_OK) {
+		*where = r->config->metrics;
+		return rc;
+	}
 	watch(&r->watching);
 	return NR_OK;
 }
@@ -828,6 +640,7 @@ nr_relay_new(struct nr_relay **out, struct nr_relay_config *config,
 	if ((r = calloc(1, sizeof(*r))) == NULL)
 		return ENOMEM;
 	r->config = config;
+	r->started = time(NULL);
 	r->st = st;
 	r->log = log;
 	pthread_mutex_init(&r->dirty_lock, NULL);
@@ -853,7 +666,8 @@ nr_relay_new(struct nr_relay **out, struct nr_relay_config *config,
 int
 nr_relay_port(const struct nr_relay *r, unsigned n)
 {
-	return lws_get_vhost_listen_port(r->vhost[n]);
+	return lws_get_vhost_listen_port(n == r->config->nlisten ?
+	    r->metrics_vhost : r->vhost[n]);
 }
 
 /* Is there something to send that is being taken? */

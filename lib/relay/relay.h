@@ -38,7 +38,10 @@ int	nr_relay_new(struct nr_relay **out,
 	    struct nr_relay_config *config, struct nr_store *st,
 	    nr_log_fn *log);
 
-/* The port of the n-th address, for those that were given as 0. */
+/*
+ * The port of the n-th address, for those that were given as 0; that of
+ * the figures is behind the last.
+ */
 int	nr_relay_port(const struct nr_relay *r, unsigned n);
 
 /*

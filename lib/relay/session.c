@@ -10,6 +10,7 @@
 
 #include "relay/internal.h"
 #include "util/err.h"
+#include "util/times.h"
 #include "wire/message.h"
 
 static void
@@ -17,6 +18,7 @@ closed(struct nr_conn *c, struct nr_view subid, const char *why)
 {
 	struct nr_buf *b = &c->relay->reply;
 
+	nr_count_closed(c->relay, why);
 	b->len = 0;
 	if (nr_write_closed(b, subid, why) == NR_OK)
 		nr_conn_send(c, b->p, b->len);
@@ -122,6 +124,7 @@ new_sub(struct nr_conn *c, struct nr_view id, int count)
 	s->idlen = id.len;
 	s->conn = c;
 	nr_conn_ref(c);
+	s->begun = nr_now_ms();
 	atomic_init(&s->refs, 1);
 	atomic_init(&s->closed, 0);
 	return s;
@@ -290,6 +293,8 @@ nr_session_message(struct nr_conn *c, const char *text, size_t len)
 
 	nr_client_read(&m, text, len, &why, &has_sub);
 	if (why != NULL) {
+		atomic_fetch_add(
+		    &c->relay->metrics.messages[NR_CLIENT_OTHER], 1);
 		if (has_sub && (m.verb == NR_CLIENT_REQ ||
 		    m.verb == NR_CLIENT_COUNT))
 			closed(c, m.given, why);
@@ -299,9 +304,15 @@ nr_session_message(struct nr_conn *c, const char *text, size_t len)
 	}
 	id.p = m.subid;
 	id.len = m.subid_len;
+	/* One that has to wait comes again. */
+	if (m.verb != NR_CLIENT_EVENT)
+		atomic_fetch_add(&c->relay->metrics.messages[m.verb], 1);
 	switch (m.verb) {
 	case NR_CLIENT_EVENT:
-		return nr_ingest_push(c->relay->ingest, c, m.event);
+		if (!nr_ingest_push(c->relay->ingest, c, m.event))
+			return 0;
+		atomic_fetch_add(&c->relay->metrics.messages[m.verb], 1);
+		break;
 	case NR_CLIENT_REQ:
 	case NR_CLIENT_COUNT:
 		req(c, &m);

@@ -1,0 +1,267 @@
+/*
+ * HTTP: the information document, a word for browsers, the upgrade; and on
+ * an address of its own what operators watch.
+ */
+#include "relay/internal.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "util/err.h"
+
+#define METHODS		"GET, HEAD, OPTIONS"
+#define JSON_TYPE	"application/nostr+json"
+#define TEXT_TYPE	"text/plain; charset=utf-8"
+
+static const char hello[] =
+    "This is a Nostr relay: connect to it with a Nostr client.\n";
+
+/* Is this header there?  The URI's token depends on the method. */
+static int
+has(struct lws *wsi, enum lws_token_indexes token)
+{
+	return lws_hdr_total_length(wsi, token) > 0;
+}
+
+static int
+may_ask(struct lws *wsi)
+{
+	return has(wsi, WSI_TOKEN_GET_URI) || has(wsi, WSI_TOKEN_HEAD_URI) ||
+	    has(wsi, WSI_TOKEN_OPTIONS_URI);
+}
+
+/* Is the request for this path? */
+static int
+at(struct lws *wsi, const char *path)
+{
+	char *uri;
+	int len;
+
+	return lws_http_get_uri_and_method(wsi, &uri, &len) >= 0 &&
+	    (size_t)len == strlen(path) && memcmp(uri, path,
+	    (size_t)len) == 0;
+}
+
+static int
+is_space(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
+/* "q=0", "q=0.0" and so on among the parameters: not that one, please. */
+static int
+declined(const char *p, size_t len)
+{
+	const char *end = p + len, *q;
+
+	for (q = p; q + 2 < end; q++)
+		if ((q[0] == 'q' || q[0] == 'Q') && q[1] == '=' &&
+		    (is_space(q[-1]) || q[-1] == ';')) {
+			q += 2;
+			return strspn(q, "0.") ==
+			    strcspn(q, ";, \t");
+		}
+	return 0;
+}
+
+/* One media range of an Accept header. */
+static int
+is_info(const char *p, size_t len)
+{
+	const size_t n = strlen(JSON_TYPE);
+
+	while (len > 0 && is_space(*p)) {
+		p++;
+		len--;
+	}
+	if (len < n || strncasecmp(p, JSON_TYPE, n) != 0)
+		return 0;
+	p += n;
+	len -= n;
+	return len == 0 || ((is_space(*p) || *p == ';') && !declined(p, len));
+}
+
+/* Whatever else it accepts: a Nostr client asks for this, nobody else. */
+static int
+wants_info(struct lws *wsi)
+{
+	char accept[1024];
+	const char *p = accept;
+	size_t n;
+
+	if (lws_hdr_copy(wsi, accept, sizeof(accept),
+	    WSI_TOKEN_HTTP_ACCEPT) <= 0)
+		return 0;
+	for (;; p += n + 1) {
+		n = strcspn(p, ",");
+		if (is_info(p, n))
+			return 1;
+		if (p[n] == '\0')
+			return 0;
+	}
+}
+
+static int
+add_header(struct lws *wsi, const char *name, const char *value,
+    unsigned char **p, unsigned char *end)
+{
+	return lws_add_http_header_by_name(wsi, (const unsigned char *)name,
+	    (const unsigned char *)value, (int)strlen(value), p, end);
+}
+
+static int
+add_cors(struct lws *wsi, unsigned char **p, unsigned char *end)
+{
+	return add_header(wsi, "access-control-allow-origin:", "*", p, end) ||
+	    add_header(wsi, "access-control-allow-headers:", "*", p, end) ||
+	    add_header(wsi, "access-control-allow-methods:", METHODS, p, end);
+}
+
+static int
+add_special(struct lws *wsi, unsigned status, unsigned char **p,
+    unsigned char *end)
+{
+	switch (status) {
+	case 200:
+		return add_header(wsi, "vary:", "accept", p, end);
+	case 405:
+		return add_header(wsi, "allow:", METHODS, p, end);
+	case 426:
+		return add_header(wsi, "sec-websocket-version:", "13", p, end);
+	}
+	return 0;
+}
+
+/* The head of an answer whose body will have len bytes. */
+static int
+write_head(struct lws *wsi, unsigned status, const char *type, size_t len)
+{
+	unsigned char buf[LWS_PRE + 1024], *start = buf + LWS_PRE;
+	unsigned char *p = start, *end = buf + sizeof(buf) - 1;
+
+	return lws_add_http_common_headers(wsi, status, type, len, &p, end) ||
+	    add_cors(wsi, &p, end) || add_special(wsi, status, &p, end) ||
+	    lws_finalize_write_http_header(wsi, start, &p, end) ? -1 : 0;
+}
+
+/* An answer without a body, after which the connection ends. */
+static int
+refuse(struct lws *wsi, unsigned status)
+{
+	(void)write_head(wsi, status, TEXT_TYPE, 0);
+	return -1;
+}
+
+/*
+ * An answer with this body, of which LWS_PRE bytes in front are for the
+ * writer of HTTP.  It goes out when there is room for it.
+ */
+static int
+answer(struct nr_http *h, struct lws *wsi, unsigned status,
+    const char *type, struct nr_buf *body)
+{
+	int rc = write_head(wsi, status, type, body->len - LWS_PRE);
+
+	if (rc == 0 && !has(wsi, WSI_TOKEN_HEAD_URI) &&
+	    body->len > LWS_PRE) {
+		h->body = *body;
+		lws_callback_on_writable(wsi);
+		return 0;
+	}
+	nr_buf_free(body);
+	return rc != 0 || lws_http_transaction_completed(wsi) ? -1 : 0;
+}
+
+static int
+start_body(struct nr_buf *b)
+{
+	int rc = nr_buf_reserve(b, LWS_PRE);
+
+	b->len = LWS_PRE;
+	return rc;
+}
+
+static int
+ask_relay(struct nr_relay *r, struct nr_http *h, struct lws *wsi)
+{
+	struct nr_buf b = { 0 };
+	int info = wants_info(wsi), rc;
+
+	if (!at(wsi, "/"))
+		return refuse(wsi, 404);
+	rc = start_body(&b);
+	if (rc == NR_OK && !has(wsi, WSI_TOKEN_OPTIONS_URI))
+		rc = info ? nr_info_write(&b, r->config) :
+		    nr_buf_adds(&b, hello);
+	if (rc != NR_OK) {
+		nr_buf_free(&b);
+		return -1;
+	}
+	return answer(h, wsi, 200, info ? JSON_TYPE : TEXT_TYPE, &b);
+}
+
+/* What only the operator's address answers. */
+static int
+ask_metrics(struct nr_relay *r, struct nr_http *h, struct lws *wsi)
+{
+	struct nr_buf b = { 0 };
+	const char *why = nr_relay_unready(r);
+	unsigned status = 200;
+	int health = at(wsi, "/health"), rc;
+
+	if (!health && !at(wsi, "/metrics"))
+		return refuse(wsi, 404);
+	rc = start_body(&b);
+	if (rc == NR_OK && health && why == NULL)
+		rc = nr_buf_adds(&b, "{\"ready\":true}\n");
+	else if (rc == NR_OK && health) {
+		status = 503;
+		rc = nr_buf_addf(&b, "{\"ready\":false,\"why\":\"%s\"}\n",
+		    why);
+	} else if (rc == NR_OK)
+		rc = nr_metrics_write(r, &b);
+	if (rc != NR_OK) {
+		nr_buf_free(&b);
+		return refuse(wsi, 500);
+	}
+	return answer(h, wsi, status, health ? "application/json" :
+	    "text/plain; version=0.0.4", &b);
+}
+
+int
+nr_http_request(struct nr_relay *r, struct nr_http *h, struct lws *wsi)
+{
+	if (!may_ask(wsi))
+		return refuse(wsi, 405);
+	return lws_get_vhost(wsi) == r->metrics_vhost ?
+	    ask_metrics(r, h, wsi) : ask_relay(r, h, wsi);
+}
+
+/* A WebSocket is wanted: on the right path, of the right version? */
+int
+nr_http_upgrade(struct nr_relay *r, struct lws *wsi)
+{
+	char version[8];
+
+	if (lws_get_vhost(wsi) == r->metrics_vhost || !at(wsi, "/"))
+		return refuse(wsi, 404);
+	if (lws_hdr_copy(wsi, version, sizeof(version),
+	    WSI_TOKEN_VERSION) <= 0 || strcmp(version, "13") != 0)
+		return refuse(wsi, 426);
+	return 0;
+}
+
+int
+nr_http_body(struct nr_http *h, struct lws *wsi)
+{
+	struct nr_buf b = h->body;
+	int rc;
+
+	if (b.len == 0)
+		return 0;
+	memset(&h->body, 0, sizeof(h->body));
+	rc = lws_write(wsi, (unsigned char *)b.p + LWS_PRE, b.len - LWS_PRE,
+	    LWS_WRITE_HTTP_FINAL);
+	nr_buf_free(&b);
+	return rc < 0 || lws_http_transaction_completed(wsi) ? -1 : 0;
+}
