@@ -290,9 +290,14 @@ say_ready(const struct nr_relay_config *c, const struct nr_relay *r,
 	char text[200];
 
 	for (i = 0; i < c->nlisten; i++) {
-		snprintf(text, sizeof(text), "serving ws://%.*s:%d",
-		    (int)(strrchr(c->listen[i], ':') - c->listen[i]),
-		    c->listen[i], nr_relay_port(r, i));
+		if (nr_listen_unix(c->listen[i]) != NULL)
+			snprintf(text, sizeof(text), "serving %s",
+			    c->listen[i]);
+		else
+			snprintf(text, sizeof(text), "serving ws://%.*s:%d",
+			    (int)(strrchr(c->listen[i], ':') -
+			    c->listen[i]), c->listen[i],
+			    nr_relay_port(r, i));
 		log_line(NR_LOG_INFO, text);
 	}
 	if (c->metrics != NULL) {

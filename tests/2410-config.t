@@ -92,6 +92,38 @@ serve -c good.conf --listen 127.0.0.1:0
 is 'an option replaces a list'		1 "$(grep -c serving log)"
 stop
 
+# A Unix socket.
+echo junk >taken
+rc 3 'a path that is taken'	timeout 10 nr-serve -S store --listen "unix:$PWD/taken"
+says 'cannot serve unix:.*taken: File exists'
+is 'is left alone' junk		"$(cat taken)"
+check 2 'a path that is too long' --listen "unix:/$(printf '%0200d' 0)"
+says 'the path is too long'
+serve --listen "unix:$PWD/sock" --listen 127.0.0.1:0
+wait_for 5 test -S sock
+ask() {
+	curl -s --unix-socket sock -H 'Accept: application/nostr+json' http://relay/ | jq -r .name
+}
+is 'a Unix socket'		nr-serve "$(ask)"
+like 'which the log names'	'serving unix:/.*/sock$' log
+rc 3 'that is in use'		timeout 10 nr-serve -S store --listen "unix:$PWD/sock"
+says 'Address already in use'
+is 'goes on'			nr-serve "$(ask)"
+cat >ws.mjs <<'END'
+const { default: WebSocket } = await import(process.argv[2])
+const ws = new WebSocket('ws+unix://' + process.cwd() + '/sock:/')
+ws.on('open', () => ws.send('["REQ","a",{"limit":0}]'))
+ws.on('message', m => { if (String(m).startsWith('["EOSE"')) { console.log('eose'); process.exit() } })
+END
+is 'takes WebSockets' eose	"$(timeout 10 node ws.mjs "$top/tests/node/node_modules/ws/wrapper.mjs")"
+kill -9 "$relay"
+wait "$relay" 2>/dev/null
+ok 'one that was left behind'	test -S sock
+serve --listen "unix:$PWD/sock" --listen 127.0.0.1:0
+is 'is replaced'		nr-serve "$(ask)"
+stop
+ok 'and removed in the end'	test ! -e sock
+
 # Reloading.
 cat >live.conf <<'END'
 name = first

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 
 #include "util/err.h"
 #include "util/hex.h"
@@ -193,6 +194,12 @@ set_text(struct nr_relay_config *c, const struct text *t, const char *value,
 	return NR_OK;
 }
 
+const char *
+nr_listen_unix(const char *value)
+{
+	return strncmp(value, "unix:/", 6) == 0 ? value + 5 : NULL;
+}
+
 int
 nr_listen_split(const char *value, char address[NR_ADDRESS_MAX], int *port)
 {
@@ -237,8 +244,11 @@ add_listen(struct nr_relay_config *c, const char *value, const char **why)
 	int port;
 
 	begin_list(c, &c->listen_level, c->listen, &c->nlisten);
-	if (!nr_listen_split(value, address, &port)) {
-		*why = "not an IP address and a port";
+	if (nr_listen_unix(value) != NULL ?
+	    strlen(value) - 5 >= sizeof(((struct sockaddr_un *)0)->sun_path) :
+	    !nr_listen_split(value, address, &port)) {
+		*why = nr_listen_unix(value) != NULL ? "the path is too long" :
+		    "not an IP address and a port, or unix: and a path";
 		return NR_OK;
 	}
 	if (c->nlisten == NR_LISTEN_MAX) {

@@ -31,7 +31,7 @@ struct nr_relay_config {
 	char		*icon;
 	char		*nip11;		/* a JSON object to merge */
 
-	char		*listen[NR_LISTEN_MAX];	/* ADDR:PORT */
+	char		*listen[NR_LISTEN_MAX];	/* ADDR:PORT or unix:PATH */
 	unsigned	 nlisten;
 	char		*metrics;	/* ADDR:PORT, or NULL */
 
@@ -85,6 +85,9 @@ struct nr_relay_config {
 /* Returns 0 or ENOMEM. */
 int	nr_relay_config_init(struct nr_relay_config *c);
 void	nr_relay_config_free(struct nr_relay_config *c);
+
+/* The path of unix:PATH; NULL where it is something else. */
+const char *nr_listen_unix(const char *value);
 
 /*
  * Take ADDRESS:PORT apart; an IPv6 address may have brackets, which go.

@@ -10,6 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include <libwebsockets.h>
 
@@ -560,21 +563,52 @@ static const struct lws_protocols protocols[] = {
 	{ .name = NULL }
 };
 
+/*
+ * What is in the way of a socket with this path?  One that nobody listens
+ * at goes; libwebsockets would remove whatever there is.
+ */
+static int
+clear_path(const char *path)
+{
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	struct stat st;
+	int fd, rc;
+
+	if (lstat(path, &st) != 0)
+		return errno == ENOENT ? NR_OK : errno;
+	if (!S_ISSOCK(st.st_mode))
+		return EEXIST;
+	if ((fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) < 0)
+		return errno;
+	snprintf(at.sun_path, sizeof(at.sun_path), "%s", path);
+	rc = connect(fd, (struct sockaddr *)&at, sizeof(at)) == 0 ?
+	    EADDRINUSE : errno;
+	close(fd);
+	if (rc != ECONNREFUSED)
+		return rc;
+	return unlink(path) == 0 ? NR_OK : errno;
+}
+
 /* Listen at an address; *out is set where that works. */
 static int
 listen_on(struct nr_relay *r, const char *where, struct lws_vhost **out)
 {
+	const char *path = nr_listen_unix(where);
 	struct lws_context_creation_info info;
-	char address[NR_ADDRESS_MAX];
-	int port;
+	char address[NR_ADDRESS_MAX] = "";
+	int port = 0, rc;
 
-	if (!nr_listen_split(where, address, &port))
+	if (path != NULL && (rc = clear_path(path)) != NR_OK)
+		return rc;
+	if (path == NULL && !nr_listen_split(where, address, &port))
 		return EINVAL;
 	memset(&info, 0, sizeof(info));
 	info.port = port;
-	info.iface = address;
+	info.iface = path != NULL ? path : address;
 	info.protocols = protocols;
 	info.options = LWS_SERVER_OPTION_FAIL_UPON_UNABLE_TO_BIND;
+	if (path != NULL)
+		info.options |= LWS_SERVER_OPTION_UNIX_SOCK;
 	if (strchr(address, ':') == NULL)
 		info.options |= LWS_SERVER_OPTION_DISABLE_IPV6;
 	if (strcmp(address, "0.0.0.0") == 0 || strcmp(address, "::") == 0)
@@ -758,6 +792,8 @@ nr_relay_run(struct nr_relay *r)
 void
 nr_relay_free(struct nr_relay *r)
 {
+	unsigned i;
+
 	if (r == NULL)
 		return;
 	/* In this order: each is used by those that end before it. */
@@ -766,6 +802,10 @@ nr_relay_free(struct nr_relay *r)
 	nr_queries_stop(r->queries);
 	if (r->lws != NULL)
 		lws_context_destroy(r->lws);
+	for (i = 0; i < r->config->nlisten; i++)
+		if (r->vhost[i] != NULL &&
+		    nr_listen_unix(r->config->listen[i]) != NULL)
+			(void)unlink(nr_listen_unix(r->config->listen[i]));
 	nr_queries_free(r->queries);
 	serve_dirty(r);
 	nr_live_free(r->live);
