@@ -65,6 +65,7 @@ ok 'memory' test "$(value process_resident_memory_bytes)" -gt 1000000
 
 is 'health'		200 "$(code "$watch/health")"
 is 'is told'		true "$(jq .ready body)"
+is 'and not to the pages of others' '' "$(curl -si "http://127.0.0.1:$watch/metrics" | grep -i access-control)"
 is 'another path'	404 "$(code "$watch/")"
 is 'another method'	405 "$(code "$watch/metrics" -X POST)"
 is 'HEAD'		200 "$(code "$watch/metrics" -I)"
@@ -72,4 +73,18 @@ ok 'no WebSocket' sh -c "! nr-bench load query -q -n 1 -f events ws://127.0.0.1:
 kill $relay
 wait $relay
 is 'it ends well'	0 $?
+
+# When clients should go elsewhere.
+serve --set metrics=127.0.0.1:0 --set max_connections=1
+"$top/contrib/subscribe" "ws://127.0.0.1:$port" '{"limit":0}' >/dev/null 2>sub.err &
+sub=$!
+wait_for 5 grep -q live sub.err
+is 'a relay that is full: not ready'	503 "$(code "$watch/health")"
+is 'and why' 'there are as many connections as there may be' "$(jq -r .why body)"
+kill $sub
+wait $sub 2>/dev/null
+wait_for 5 sh -c "curl -s http://127.0.0.1:$watch/health | grep -q true"
+is 'with room again it is'		200 "$(code "$watch/health")"
+kill $relay
+wait $relay
 done_testing

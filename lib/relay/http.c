@@ -132,6 +132,15 @@ add_special(struct lws *wsi, unsigned status, unsigned char **p,
 	return 0;
 }
 
+/* The figures: not for the pages of others in the operator's browser. */
+static int
+for_operator(struct lws *wsi)
+{
+	struct nr_relay *r = lws_context_user(lws_get_context(wsi));
+
+	return lws_get_vhost(wsi) == r->metrics_vhost;
+}
+
 /* The head of an answer whose body will have len bytes. */
 static int
 write_head(struct lws *wsi, unsigned status, const char *type, size_t len)
@@ -140,7 +149,8 @@ write_head(struct lws *wsi, unsigned status, const char *type, size_t len)
 	unsigned char *p = start, *end = buf + sizeof(buf) - 1;
 
 	return lws_add_http_common_headers(wsi, status, type, len, &p, end) ||
-	    add_cors(wsi, &p, end) || add_special(wsi, status, &p, end) ||
+	    (!for_operator(wsi) && (add_cors(wsi, &p, end) ||
+	    add_special(wsi, status, &p, end))) ||
 	    lws_finalize_write_http_header(wsi, start, &p, end) ? -1 : 0;
 }
 
@@ -233,17 +243,17 @@ nr_http_request(struct nr_relay *r, struct nr_http *h, struct lws *wsi)
 {
 	if (!may_ask(wsi))
 		return refuse(wsi, 405);
-	return lws_get_vhost(wsi) == r->metrics_vhost ?
-	    ask_metrics(r, h, wsi) : ask_relay(r, h, wsi);
+	return for_operator(wsi) ? ask_metrics(r, h, wsi) :
+	    ask_relay(r, h, wsi);
 }
 
 /* A WebSocket is wanted: on the right path, of the right version? */
 int
-nr_http_upgrade(struct nr_relay *r, struct lws *wsi)
+nr_http_upgrade(struct lws *wsi)
 {
 	char version[8];
 
-	if (lws_get_vhost(wsi) == r->metrics_vhost || !at(wsi, "/"))
+	if (for_operator(wsi) || !at(wsi, "/"))
 		return refuse(wsi, 404);
 	if (lws_hdr_copy(wsi, version, sizeof(version),
 	    WSI_TOKEN_VERSION) <= 0 || strcmp(version, "13") != 0)

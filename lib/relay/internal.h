@@ -75,7 +75,7 @@ struct nr_http {
 int	nr_http_request(struct nr_relay *r, struct nr_http *h,
 	    struct lws *wsi);
 int	nr_http_body(struct nr_http *h, struct lws *wsi);
-int	nr_http_upgrade(struct nr_relay *r, struct lws *wsi);
+int	nr_http_upgrade(struct lws *wsi);
 
 struct nr_relay {
 	struct nr_relay_config	*config;	/* see nr_relay_reading() */

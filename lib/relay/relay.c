@@ -520,10 +520,12 @@ callback(struct lws *wsi, enum lws_callback_reasons reason, void *user,
 	switch (reason) {
 	case LWS_CALLBACK_FILTER_NETWORK_CONNECTION:
 		r = relay_of(wsi);
-		return r->drain_until != 0 ||
-		    r->nconns >= r->config->max_connections;
+		/* When it is full, or ends, operators want to know. */
+		return lws_get_vhost(wsi) != r->metrics_vhost &&
+		    (r->drain_until != 0 ||
+		    r->nconns >= r->config->max_connections);
 	case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
-		return nr_http_upgrade(relay_of(wsi), wsi);
+		return nr_http_upgrade(wsi);
 	case LWS_CALLBACK_ESTABLISHED:
 		return established(relay_of(wsi), s, wsi);
 	case LWS_CALLBACK_RECEIVE:
