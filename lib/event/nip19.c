@@ -9,13 +9,14 @@
 
 #define TEXT_MAX	5000	/* as the NIP advises */
 
+static const char charset[] = "qpzry9x8gf2tvdw0s3jn54khce6mua7l";
+
 static int
 charset_value(char c)
 {
-	static const char set[] = "qpzry9x8gf2tvdw0s3jn54khce6mua7l";
-	const char *p = c == '\0' ? NULL : strchr(set, c);
+	const char *p = c == '\0' ? NULL : strchr(charset, c);
 
-	return p == NULL ? -1 : (int)(p - set);
+	return p == NULL ? -1 : (int)(p - charset);
 }
 
 static uint32_t
@@ -164,4 +165,33 @@ nr_nip19_decode(struct nr_nip19 *out, const char *text)
 		return 1;
 	}
 	return tlv(out, data, n);
+}
+
+void
+nr_nip19_npub(char out[NR_NPUB_SIZE], const unsigned char key[32])
+{
+	static const unsigned char prefix[] = {
+		3, 3, 3, 3, 0, 'n' & 31, 'p' & 31, 'u' & 31, 'b' & 31
+	};
+	unsigned char bytes[34] = { 0 };	/* zeros behind the key */
+	uint32_t sum = 1;
+	unsigned i, at, v;
+	char *p = out + 5;
+
+	memcpy(bytes, key, 32);
+	memcpy(out, "npub1", 5);
+	for (i = 0; i < sizeof(prefix); i++)
+		sum = checksum_step(sum, prefix[i]);
+	for (at = 0; at < 256; at += 5) {
+		v = (unsigned)bytes[at / 8] << 8 | bytes[at / 8 + 1];
+		v = v >> (11 - at % 8) & 31;
+		sum = checksum_step(sum, v);
+		*p++ = charset[v];
+	}
+	for (i = 0; i < 6; i++)
+		sum = checksum_step(sum, 0);
+	sum ^= 1;
+	for (i = 0; i < 6; i++)
+		*p++ = charset[sum >> 5 * (5 - i) & 31];
+	*p = '\0';
 }

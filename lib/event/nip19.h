@@ -35,4 +35,9 @@ struct nr_nip19 {
  */
 int	nr_nip19_decode(struct nr_nip19 *out, const char *text);
 
+#define NR_NPUB_SIZE	64	/* bytes of an npub, with its NUL */
+
+/* Write a public key as npub1... */
+void	nr_nip19_npub(char out[NR_NPUB_SIZE], const unsigned char key[32]);
+
 #endif

@@ -62,6 +62,11 @@ static const struct text {
 	{ "contact", OFFSET(contact) },
 	{ "pubkey", OFFSET(pubkey) },
 	{ "icon", OFFSET(icon) },
+	{ "banner", OFFSET(banner) },
+	{ "self", OFFSET(self) },
+	{ "terms_of_service", OFFSET(terms_of_service) },
+	{ "posting_policy", OFFSET(posting_policy) },
+	{ "privacy_policy", OFFSET(privacy_policy) },
 	{ "nip11", OFFSET(nip11) },
 	{ "members", OFFSET(members) },
 	{ "metrics", OFFSET(metrics) },
@@ -174,7 +179,8 @@ set_text(struct nr_relay_config *c, const struct text *t, const char *value,
 	unsigned char k[32];
 	int port;
 
-	if (t->offset == OFFSET(pubkey) && *value != '\0' &&
+	if ((t->offset == OFFSET(pubkey) || t->offset == OFFSET(self)) &&
+	    *value != '\0' &&
 	    (strlen(value) != 64 || !nr_hex_decode(k, value, 32))) {
 		*why = "not 64 lower-case hexadecimal digits";
 		return NR_OK;

@@ -29,6 +29,11 @@ struct nr_relay_config {
 	char		*contact;
 	char		*pubkey;
 	char		*icon;
+	char		*banner;
+	char		*self;
+	char		*terms_of_service;
+	char		*posting_policy;
+	char		*privacy_policy;
 	char		*nip11;		/* a JSON object to merge */
 
 	char		*listen[NR_LISTEN_MAX];	/* ADDR:PORT or unix:PATH */

@@ -1,18 +1,20 @@
 /*
- * HTTP: the information document, a word for browsers, the upgrade; and on
+ * HTTP: the information document, a page for browsers, the upgrade; and on
  * an address of its own what operators watch.
  */
 #include "relay/internal.h"
 
 #include <string.h>
-#include <strings.h>
 
 #include "util/err.h"
+#include "wire/accept.h"
 
 #define METHODS		"GET, HEAD, OPTIONS"
 #define JSON_TYPE	"application/nostr+json"
 #define TEXT_TYPE	"text/plain; charset=utf-8"
+#define ICON_TYPE	"image/svg+xml"
 
+static const char page_type[] = "text/html; charset=utf-8";
 static const char hello[] =
     "This is a Nostr relay: connect to it with a Nostr client.\n";
 
@@ -42,63 +44,26 @@ at(struct lws *wsi, const char *path)
 	    (size_t)len) == 0;
 }
 
-static int
-is_space(char c)
-{
-	return c == ' ' || c == '\t';
-}
+/*
+ * What / is for this client.  One that names NIP-11's type is answered
+ * with it whatever else it accepts: nobody else asks for that.
+ */
+enum form { FORM_TEXT, FORM_INFO, FORM_PAGE };
 
-/* "q=0", "q=0.0" and so on among the parameters: not that one, please. */
-static int
-declined(const char *p, size_t len)
-{
-	const char *end = p + len, *q;
-
-	for (q = p; q + 2 < end; q++)
-		if ((q[0] == 'q' || q[0] == 'Q') && q[1] == '=' &&
-		    (is_space(q[-1]) || q[-1] == ';')) {
-			q += 2;
-			return strspn(q, "0.") ==
-			    strcspn(q, ";, \t");
-		}
-	return 0;
-}
-
-/* One media range of an Accept header. */
-static int
-is_info(const char *p, size_t len)
-{
-	const size_t n = strlen(JSON_TYPE);
-
-	while (len > 0 && is_space(*p)) {
-		p++;
-		len--;
-	}
-	if (len < n || strncasecmp(p, JSON_TYPE, n) != 0)
-		return 0;
-	p += n;
-	len -= n;
-	return len == 0 || ((is_space(*p) || *p == ';') && !declined(p, len));
-}
-
-/* Whatever else it accepts: a Nostr client asks for this, nobody else. */
-static int
-wants_info(struct lws *wsi)
+static enum form
+wanted(struct lws *wsi)
 {
 	char accept[1024];
-	const char *p = accept;
-	size_t n;
+	int n = lws_hdr_copy(wsi, accept, sizeof(accept),
+	    WSI_TOKEN_HTTP_ACCEPT);
 
-	if (lws_hdr_copy(wsi, accept, sizeof(accept),
-	    WSI_TOKEN_HTTP_ACCEPT) <= 0)
-		return 0;
-	for (;; p += n + 1) {
-		n = strcspn(p, ",");
-		if (is_info(p, n))
-			return 1;
-		if (p[n] == '\0')
-			return 0;
-	}
+	if (n <= 0)
+		return FORM_TEXT;
+	if (nr_accept_names(accept, (size_t)n, JSON_TYPE))
+		return FORM_INFO;
+	return nr_accept_names(accept, (size_t)n, "text/html") ||
+	    nr_accept_names(accept, (size_t)n, "application/xhtml+xml") ?
+	    FORM_PAGE : FORM_TEXT;
 }
 
 static int
@@ -132,6 +97,20 @@ add_special(struct lws *wsi, unsigned status, unsigned char **p,
 	return 0;
 }
 
+/* A page of ours loads nothing, runs nothing, and is in nobody's frame. */
+static int
+add_safety(struct lws *wsi, unsigned char **p, unsigned char *end)
+{
+	char policy[NR_PAGE_POLICY];
+
+	nr_page_policy(lws_context_user(lws_get_context(wsi)), policy);
+	return add_header(wsi, "content-security-policy:", policy, p, end) ||
+	    add_header(wsi, "x-content-type-options:", "nosniff", p, end) ||
+	    add_header(wsi, "x-frame-options:", "DENY", p, end) ||
+	    add_header(wsi, "referrer-policy:", "no-referrer", p, end) ||
+	    add_header(wsi, "cache-control:", "no-cache", p, end);
+}
+
 /* The figures: not for the pages of others in the operator's browser. */
 static int
 for_operator(struct lws *wsi)
@@ -145,12 +124,13 @@ for_operator(struct lws *wsi)
 static int
 write_head(struct lws *wsi, unsigned status, const char *type, size_t len)
 {
-	unsigned char buf[LWS_PRE + 1024], *start = buf + LWS_PRE;
+	unsigned char buf[LWS_PRE + 2048], *start = buf + LWS_PRE;
 	unsigned char *p = start, *end = buf + sizeof(buf) - 1;
 
 	return lws_add_http_common_headers(wsi, status, type, len, &p, end) ||
 	    (!for_operator(wsi) && (add_cors(wsi, &p, end) ||
 	    add_special(wsi, status, &p, end))) ||
+	    (type == page_type && add_safety(wsi, &p, end)) ||
 	    lws_finalize_write_http_header(wsi, start, &p, end) ? -1 : 0;
 }
 
@@ -192,22 +172,42 @@ start_body(struct nr_buf *b)
 }
 
 static int
-ask_relay(struct nr_relay *r, struct nr_http *h, struct lws *wsi)
+ask_icon(struct nr_http *h, struct lws *wsi)
 {
 	struct nr_buf b = { 0 };
-	int info = wants_info(wsi), rc;
 
+	if (start_body(&b) != NR_OK || nr_buf_adds(&b, nr_page_icon) != NR_OK) {
+		nr_buf_free(&b);
+		return -1;
+	}
+	return answer(h, wsi, 200, ICON_TYPE, &b);
+}
+
+static int
+ask_relay(struct nr_relay *r, struct nr_http *h, struct lws *wsi)
+{
+	static const char *const type[] = {
+		[FORM_TEXT] = TEXT_TYPE, [FORM_INFO] = JSON_TYPE,
+		[FORM_PAGE] = page_type
+	};
+	enum form form = wanted(wsi);
+	struct nr_buf b = { 0 };
+	int rc;
+
+	if (at(wsi, "/favicon.ico"))
+		return ask_icon(h, wsi);
 	if (!at(wsi, "/"))
 		return refuse(wsi, 404);
 	rc = start_body(&b);
 	if (rc == NR_OK && !has(wsi, WSI_TOKEN_OPTIONS_URI))
-		rc = info ? nr_info_write(&b, r->config) :
+		rc = form == FORM_INFO ? nr_info_write(&b, r->config) :
+		    form == FORM_PAGE ? nr_page_write(r, &b) :
 		    nr_buf_adds(&b, hello);
 	if (rc != NR_OK) {
 		nr_buf_free(&b);
 		return -1;
 	}
-	return answer(h, wsi, 200, info ? JSON_TYPE : TEXT_TYPE, &b);
+	return answer(h, wsi, 200, type[form], &b);
 }
 
 /* What only the operator's address answers. */

@@ -112,6 +112,9 @@ struct nr_relay {
 	int64_t			 drain_until;	/* ms, 0: not draining */
 	int			 closing;	/* connections, when drained */
 
+	uint64_t		 page_events;	/* as page.c has counted */
+	int64_t			 page_counted;	/* ms */
+
 	struct nr_metrics	 metrics;
 	time_t			 started;
 	struct nr_access	*access;
@@ -285,9 +288,32 @@ void	nr_queries_add(struct nr_queries *q, struct nr_sub *s);
 /* Go on with queries that waited for a connection's output. */
 void	nr_queries_resume(struct nr_queries *q, struct nr_conn *c);
 
-/* ---- info.c ------------------------------------------------------------------------ */
+/* ---- info.c: the relay information document (NIP-11) ------------------------------ */
 
-/* The document of NIP-11. */
 int	nr_info_write(struct nr_buf *b, const struct nr_relay_config *c);
+
+/*
+ * Add a member whose value is a string, as plain text; what the operator
+ * gave as nip11 goes before the key.  Adds nothing where there is none.
+ */
+int	nr_info_text(struct nr_buf *b, const struct nr_relay_config *c,
+	    const char *name);
+
+/* The NIPs that this configuration supports, in order; returns how many. */
+#define NR_INFO_NIPS	64
+size_t	nr_info_nips(unsigned nip[NR_INFO_NIPS],
+	    const struct nr_relay_config *c);
+
+/* ---- page.c: for browsers --------------------------------------------------------- */
+
+/* The page of the relay; the socket thread's. */
+int	nr_page_write(struct nr_relay *r, struct nr_buf *b);
+
+/* The value of its Content-Security-Policy header. */
+#define NR_PAGE_POLICY	256
+void	nr_page_policy(struct nr_relay *r, char out[NR_PAGE_POLICY]);
+
+/* The picture for a browser's tab: SVG. */
+extern const char nr_page_icon[];
 
 #endif

@@ -1,6 +1,8 @@
 // HTTP on the relay's port: NIP-11, upgrades, and what is neither.
 import http from 'node:http'
+import { createHash } from 'node:crypto'
 import { ok, is, done, serve, scratch, Client, Author, sleep, until, now } from './tap.mjs'
+import { npubEncode } from 'nostr-tools/nip19'
 import { Raw, handshake } from './raw.mjs'
 
 const server = await serve(scratch('store'), '--set', 'handshake_seconds=1')
@@ -24,10 +26,38 @@ for (const accept of [TYPE, `${TYPE}, */*`, `text/html;q=0.9, ${TYPE};q=0.1`, `*
   try { info = JSON.parse(a.body) } catch {}
   ok(a.status === 200 && a.type === TYPE && info.limitation?.max_subscriptions === 100, `Accept: ${accept}`, a)
 }
-for (const accept of [undefined, 'text/html', '*/*', 'application/json', `${TYPE}+rpc`, `x${TYPE}`, `${TYPE};q=0`,
+for (const accept of [undefined, '*/*', 'application/json', 'text/html;q=0', 'text/htmlx', 'text/*', `${TYPE}+rpc`, `x${TYPE}`, `${TYPE};q=0`,
   `${TYPE}; q=0.0, */*`]) {
   const a = await ask(server.port, { headers: accept ? { accept } : {} })
-  ok(a.status === 200 && /^text\/plain/.test(a.type) && /Nostr/.test(a.body), `a browser's page for ${accept}`, a)
+  ok(a.status === 200 && /^text\/plain/.test(a.type) && /Nostr/.test(a.body), `a line of text for ${accept}`, a)
+}
+
+// ---- the page
+const PAGE = 'text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8'
+for (const accept of ['text/html', PAGE, 'Text/HTML ; q=0.5', '*/*, application/xhtml+xml']) {
+  const a = await ask(server.port, { headers: { accept } })
+  ok(a.status === 200 && a.type === 'text/html; charset=utf-8' && /^<!doctype html>/.test(a.body) &&
+    /<\/html>\n$/.test(a.body), `the page for ${accept}`, a)
+}
+{
+  const a = await ask(server.port, { headers: { accept: PAGE } })
+  const style = /<style>([^]*)<\/style>/.exec(a.body)[1]
+  const hash = createHash('sha256').update(style).digest('base64')
+  const policy = a.headers['content-security-policy']
+  ok(policy.startsWith("default-src 'none'; ") && policy.includes(`style-src 'sha256-${hash}'`), 'nothing but its own style', policy)
+  ok(policy.includes("frame-ancestors 'none'") && policy.includes("base-uri 'none'"), 'in no frame', policy)
+  is(['x-content-type-options', 'x-frame-options', 'referrer-policy', 'vary'].map(h => a.headers[h]),
+    ['nosniff', 'DENY', 'no-referrer', 'accept'], 'and what goes with it')
+  ok(!/<script|<iframe|<form|@import|url\(| style=| on[a-z]+=/i.test(a.body), 'no script and nothing loaded')
+  is([...a.body.matchAll(/(?:src|<link[^>]* href)="([^"]*)"/g)].map(m => m[1]), ['favicon.ico'], 'but its own icon')
+  ok(/Events stored<\/dt><dd>0</.test(a.body) && /Connections now<\/dt><dd>0</.test(a.body), 'live figures')
+  ok(/name="viewport" content="width=device-width/.test(a.body) && /prefers-color-scheme:dark/.test(style), 'phones, and dark ones')
+  const h = await ask(server.port, { method: 'HEAD', headers: { accept: PAGE } })
+  is([h.status, h.type, h.headers['content-length'], h.body], [200, a.type, String(a.body.length), ''], 'HEAD of the page')
+  const i = await ask(server.port, { path: '/favicon.ico' })
+  ok(i.status === 200 && i.type === 'image/svg+xml' && /^<svg /.test(i.body), 'favicon.ico', i)
+  is((await ask(server.port, { path: '/favicon.ico', method: 'HEAD' })).body, '', 'HEAD of that')
+  is((await ask(server.port, { path: '/favicon.icon' })).status, 404, 'nothing beside it')
 }
 let a = await ask(server.port, { headers: { accept: TYPE } })
 const document = a.body
@@ -161,6 +191,32 @@ const ahead = n => alice.sign(1, '', [], now() + n)
 is([(await s.publish(ahead(55)))?.[0], (await s.publish(ahead(70)))?.[0]], [true, false], 'created_at_upper_limit')
 s.close()
 is(await small.stop(), { code: 0, signal: null }, 'status 0')
+
+// ---- what the operator says is shown, and is text
+{
+  const evil = `a "b' <script>alert(1)</script> &amp; \u0001`
+  const words = await serve(scratch('words'), '--set', `name=${evil}`, '--set', 'description=one\ntwo\n\n<b>three</b>', '--set',
+    'url=wss://relay.example.com', '--set', `pubkey=${alice.pubkey}`, '--set', 'contact=javascript:alert(1)', '--set',
+    'terms_of_service=https://example.com/?a="b&c', '--set', 'posting_policy=be kind', '--set', 'icon=data:image/png;base64,"x',
+    '--set', 'write=members', '--set', `members=/dev/null`, '--set', 'min_pow=5', '--set', `self=${alice.pubkey}`,
+    '--set', 'nip11={"privacy_policy":"mailto:\\u003cx\\u003e@example.com","contact2":1}')
+  const { body } = await ask(words.port, { headers: { accept: PAGE } })
+  ok(!/<script|<b>|alert\(1\)"|href="javascript|"x"/.test(body), 'nothing of it is markup', body.slice(-3000))
+  ok(body.includes('<h1>a &quot;b&#39; &lt;script&gt;alert(1)&lt;/script&gt; &amp;amp; \ufffd</h1>'), 'the name')
+  ok(body.includes('<p>one\ntwo</p>\n<p>&lt;b&gt;three&lt;/b&gt;</p>'), 'paragraphs')
+  ok(body.includes('<code class="url">wss://relay.example.com</code>'), 'the address')
+  ok(body.includes(`nostr:${npubEncode(alice.pubkey)}"`), 'the key')
+  ok(body.includes('<dd>javascript:alert(1)</dd>') && body.includes('<dd>be kind</dd>'), 'what is no link is text')
+  ok(body.includes('href="https://example.com/?a=&quot;b&amp;c"'), 'a link')
+  ok(body.includes('href="mailto:&lt;x&gt;@example.com"'), 'what nip11 adds')
+  ok(body.includes('src="data:image/png;base64,&quot;x"'), 'a picture in the text')
+  ok(/Only members may publish/.test(body) && /Anybody may read/.test(body) && /5 bits/.test(body), 'the rules')
+  const info = JSON.parse((await ask(words.port, { headers: { accept: TYPE } })).body)
+  is([info.self, info.terms_of_service, info.posting_policy, info.privacy_policy, info.limitation.restricted_writes,
+    info.limitation.auth_required], [alice.pubkey, 'https://example.com/?a="b&c', 'be kind', 'mailto:<x>@example.com', true, false],
+  'and the document')
+  is(await words.stop(), { code: 0, signal: null }, 'status 0')
+}
 
 // ---- the number of connections
 const few = await serve(scratch('few'), '--set', 'max_connections=3')
