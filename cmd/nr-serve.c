@@ -17,6 +17,7 @@
 #include <libwebsockets.h>
 
 #include "relay/relay.h"
+#include "servelog.h"
 #include "storeopt.h"
 #include "tool.h"
 #include "util/err.h"
@@ -35,10 +36,7 @@ static atomic_int serving;
 static void
 log_line(enum nr_log_level level, const char *text)
 {
-	static const char *const name[] = { "error", "warning", "info" };
-
-	if (level == NR_LOG_ERROR || !nr_quiet)
-		nr_say("%s: %s", name[level], text);
+	nr_servelog(level, "serve", text, NULL);
 }
 
 /*
@@ -66,7 +64,7 @@ lws_line(int level, const char *line)
 	snprintf(text, sizeof(text), "%.*s",
 	    (int)strcspn(line, "\r\n"), line);
 	(void)level;
-	log_line(NR_LOG_WARN, text);
+	nr_servelog(NR_LOG_WARN, "libwebsockets", text, NULL);
 }
 
 /* As many descriptors as we may have. */
@@ -104,7 +102,7 @@ complain(void *ctx, const char *text)
 	const struct sources *s = ctx;
 
 	if (s->reload)
-		log_line(NR_LOG_ERROR, text);
+		nr_servelog(NR_LOG_ERROR, "configuration", text, NULL);
 	else
 		nr_say("%s", text);
 }
@@ -255,6 +253,7 @@ reload(struct signals *s)
 	if (old != next)
 		*s->config = next;
 	drop(old);
+	nr_servelog_set((*s->config)->log_level, (*s->config)->log_json);
 	log_line(NR_LOG_INFO, "the configuration is loaded");
 }
 
@@ -329,7 +328,8 @@ serve(struct nr_relay_config **c, struct sources *sources,
 	sigaddset(&s.set, SIGUSR2);
 	pthread_sigmask(SIG_BLOCK, &s.set, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	if ((rc = nr_relay_new(&r, *c, st, log_line)) != NR_OK)
+	nr_servelog_set((*c)->log_level, (*c)->log_json);
+	if ((rc = nr_relay_new(&r, *c, st, nr_servelog)) != NR_OK)
 		return rc;
 	atomic_store(&serving, 1);
 	s.relay = r;

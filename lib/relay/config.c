@@ -49,6 +49,7 @@ static const struct number {
 	{ "handshake_seconds", OFFSET(handshake_seconds), 20, 1, 3600 },
 	{ "ping_seconds", OFFSET(ping_seconds), 55, 1, 65000 },
 	{ "drain_seconds", OFFSET(drain_seconds), 10, 0, 3600 },
+	{ "slow_query_ms", OFFSET(slow_query_ms), 1000, 0, 3600000 },
 	{ "verify_threads", OFFSET(verify_threads), 0, 0, 256 },
 	{ "query_threads", OFFSET(query_threads), 0, 0, 256 },
 };
@@ -103,6 +104,8 @@ nr_relay_config_init(struct nr_relay_config *c)
 	if (rc == NR_OK)
 		rc = nr_relay_config_set(c, "private_kinds", "4,1059,21059",
 		    &why);
+	if (rc == NR_OK)
+		rc = nr_relay_config_set(c, "log_level", "info", &why);
 	if (rc != NR_OK)
 		nr_relay_config_free(c);
 	return rc;
@@ -284,18 +287,54 @@ add_url(struct nr_relay_config *c, const char *value, const char **why)
 	return NR_OK;
 }
 
+/* Which of n names?  Unless it is none of them. */
+static int
+choose(int *out, const char *value, const char *const *name, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (strcmp(value, name[i]) == 0) {
+			*out = (int)i;
+			return 1;
+		}
+	return 0;
+}
+
 static int
 set_rule(enum nr_access_rule *r, const char *value, const char **why)
 {
 	static const char *const name[] = { "open", "auth", "members" };
-	size_t i;
+	int i;
 
-	*why = "not open, auth or members";
-	for (i = 0; i < COUNT(name); i++)
-		if (strcmp(value, name[i]) == 0) {
-			*r = (enum nr_access_rule)i;
-			*why = NULL;
-		}
+	if (choose(&i, value, name, COUNT(name)))
+		*r = (enum nr_access_rule)i;
+	else
+		*why = "not open, auth or members";
+	return NR_OK;
+}
+
+static int
+set_log_level(struct nr_relay_config *c, const char *value,
+    const char **why)
+{
+	static const char *const name[] = {
+		"error", "warning", "info", "debug"
+	};
+
+	if (!choose(&c->log_level, value, name, COUNT(name)))
+		*why = "not error, warning, info or debug";
+	return NR_OK;
+}
+
+static int
+set_log_format(struct nr_relay_config *c, const char *value,
+    const char **why)
+{
+	static const char *const name[] = { "text", "json" };
+
+	if (!choose(&c->log_json, value, name, COUNT(name)))
+		*why = "not text or json";
 	return NR_OK;
 }
 
@@ -349,6 +388,8 @@ static const struct other {
 	{ "read", 0, set_read },
 	{ "write", 0, set_write },
 	{ "private_kinds", 0, set_kinds },
+	{ "log_level", 0, set_log_level },
+	{ "log_format", 0, set_log_format },
 };
 
 const char *

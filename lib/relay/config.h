@@ -52,6 +52,9 @@ struct nr_relay_config {
 	uint16_t	 private_kinds[NR_PRIVATE_MAX];
 	unsigned	 nprivate_kinds;
 
+	int		 log_level;	/* enum nr_log_level */
+	int		 log_json;
+
 	uint64_t	 min_pow;	/* bits, of every event (NIP-13) */
 
 	/* Limits, inclusive; sizes in bytes. */
@@ -79,6 +82,7 @@ struct nr_relay_config {
 	uint64_t	 handshake_seconds;	/* for a request to be complete */
 	uint64_t	 ping_seconds;
 	uint64_t	 drain_seconds;
+	uint64_t	 slow_query_ms;	/* that long is logged, 0: none */
 	uint64_t	 verify_threads;	/* 0: one a core */
 	uint64_t	 query_threads;		/* 0: one a core */
 

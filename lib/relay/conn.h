@@ -59,6 +59,8 @@ struct nr_conn {
 
 	/* The socket thread's. */
 	struct lws	*wsi;
+	uint64_t	 number;	/* of this connection, from 1 */
+	int64_t		 opened;	/* ms */
 	struct nr_conn	*prev, *next;
 	struct nr_buf	 rx;		/* a message that is not complete */
 	size_t		 rx_total;	/* its bytes, with those dropped */

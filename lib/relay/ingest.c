@@ -405,7 +405,8 @@ store_batch(struct nr_ingest *in, struct batch *b)
 			refuse(b->entry[i], failure(rc));
 	}
 	if (rc != NR_OK && !is_fatal(rc))
-		nr_relay_log(r, NR_LOG_WARN, "store: %s", nr_strerror(rc));
+		nr_relay_note(r, NR_LOG_WARN, "store", NULL, "store: %s",
+		    nr_strerror(rc));
 	if (is_fatal(rc))
 		nr_relay_fail(r, rc);
 }
@@ -476,7 +477,8 @@ note_trouble(struct nr_relay *r, int rc)
 	if (is_fatal(rc))
 		nr_relay_fail(r, rc);
 	else if (rc != NR_OK && rc != NR_EBUSY)
-		nr_relay_log(r, NR_LOG_WARN, "store: %s", nr_strerror(rc));
+		nr_relay_note(r, NR_LOG_WARN, "store", NULL, "store: %s",
+		    nr_strerror(rc));
 }
 
 static void

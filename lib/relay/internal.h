@@ -24,6 +24,7 @@ struct nr_access;
 struct nr_live;
 struct nr_ingest;
 struct nr_feed;
+struct nr_sub;
 struct nr_queries;
 
 /* ---- metrics.c: figures ------------------------------------------------------ */
@@ -53,6 +54,7 @@ struct nr_metrics {
 	atomic_uint_fast64_t	auth[2];		/* refused, accepted */
 	atomic_uint_fast64_t	connections;		/* in all */
 	atomic_uint_fast64_t	batches, batch_events;
+	atomic_uint_fast64_t	slow;			/* queries */
 	atomic_uint_fast64_t	delivered;		/* live */
 	struct nr_latency	ok, query;
 };
@@ -86,6 +88,7 @@ struct nr_relay {
 	atomic_int		 ended;
 	struct nr_store		*st;
 	nr_log_fn		*log;
+	atomic_int		 log_level;
 
 	struct lws_context	*lws;
 	struct lws_vhost	*vhost[NR_LISTEN_MAX];
@@ -146,8 +149,27 @@ void	nr_relay_fail(struct nr_relay *r, int rc);
 /* Why no client should be sent here; NULL where one may be. */
 const char *nr_relay_unready(const struct nr_relay *r);
 
+/* ---- log.c: lines for the operator ------------------------------------------- */
+
+/* Are lines of this level wanted? */
+int	nr_relay_logs(const struct nr_relay *r, enum nr_log_level level);
+
+/* A line, as an event of the sort "relay" or of another; see nr_log_fn. */
 void	nr_relay_log(struct nr_relay *r, enum nr_log_level level,
 	    const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void	nr_relay_note(struct nr_relay *r, enum nr_log_level level,
+	    const char *event, const char *fields, const char *fmt, ...)
+	    __attribute__((format(printf, 5, 6)));
+
+void	nr_log_opened(struct nr_conn *c);
+void	nr_log_closed(struct nr_conn *c, int64_t now);
+
+/* what is EVENT or REQ; why the words that the client gets. */
+void	nr_log_refused(struct nr_relay *r, const char *what,
+	    const char *why);
+
+/* At the end of a query: was it slow?  The query thread's. */
+void	nr_log_slow(struct nr_sub *s, int64_t now);
 
 /* ---- access.c: who may read and write what ---------------------------------- */
 
@@ -207,6 +229,9 @@ struct nr_sub {
 	uint64_t		 seen;		/* the last event looked at */
 
 	int64_t			 begun;		/* ms */
+	int64_t			 busy;		/* ns, of query threads */
+	unsigned		 slices;
+	uint64_t		 units;		/* of nr_query_next() */
 	struct nr_count		*count;		/* of a COUNT, which has no entry */
 	atomic_int		 closed;	/* send nothing more for it */
 	struct nr_query		*query;		/* the query thread's */

@@ -58,6 +58,8 @@ nr_count_event(struct nr_relay *r, int accepted, const char *message,
 	    &r->metrics.events[outcome_of(message)][accepted != 0], 1,
 	    memory_order_relaxed);
 	nr_latency_add(&r->metrics.ok, received);
+	if (!accepted)
+		nr_log_refused(r, "EVENT", message);
 }
 
 void
@@ -65,6 +67,7 @@ nr_count_closed(struct nr_relay *r, const char *message)
 {
 	atomic_fetch_add_explicit(&r->metrics.closed[outcome_of(message)], 1,
 	    memory_order_relaxed);
+	nr_log_refused(r, "REQ", message);
 }
 
 /* ---- writing -------------------------------------------------------------------- */
@@ -178,6 +181,9 @@ traffic(struct out *o, const struct nr_metrics *m)
 	latency(o, "nr_ok_seconds", "From an event to its OK.", &m->ok);
 	latency(o, "nr_query_seconds",
 	    "From a REQ or COUNT to its EOSE or answer.", &m->query);
+	one(o, "nr_slow_queries_total", "counter",
+	    "Queries that took slow_query_ms or more.",
+	    atomic_load(&m->slow));
 }
 
 static void

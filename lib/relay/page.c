@@ -387,9 +387,17 @@ keeping(struct out *o)
 static void
 logging(struct out *o)
 {
+	char text[128];
+
 	put(o, "<h2>What is logged</h2>\n<ul>\n");
 	item(o, "The relay writes no IP addresses and nothing of events to "
 	    "its log.");
+	if (o->c->slow_query_ms > 0) {
+		snprintf(text, sizeof(text), "Of queries that take more "
+		    "than %" PRIu64 " ms of work, it logs the filters.",
+		    o->c->slow_query_ms);
+		item(o, text);
+	}
 	item(o, "It counts messages, events and refusals by their sort, not "
 	    "by person.");
 	put(o, "</ul>\n");

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "util/err.h"
+#include "util/times.h"
 #include "wire/message.h"
 
 #define SLICE		30000		/* units of nr_query_next() */
@@ -118,6 +119,7 @@ slice(struct nr_sub *s, struct nr_snap *sn, struct nr_chunks *out,
 		rc = nr_chunks_frame(out, part, 5);
 	} while (rc == NR_OK && out->bytes < SLICE_BYTES);
 	nr_snap_release(sn);
+	s->units += (uint64_t)(SLICE - budget);
 	return rc;
 }
 
@@ -145,6 +147,7 @@ count_slice(struct nr_sub *s, struct nr_snap *sn,
 			nr_hll_add(count->hll, count->offset, ev.pubkey);
 	}
 	nr_snap_release(sn);
+	s->units += (uint64_t)(SLICE - budget);
 	return rc;
 }
 
@@ -199,9 +202,12 @@ run(struct nr_queries *q, struct nr_sub *s, struct nr_snap *sn)
 {
 	struct nr_chunks out = { NULL, NULL, 0 };
 	enum nr_query_state state = NR_QUERY_END;
+	int64_t begun = nr_now_ns();
 	int rc;
 
 	if (atomic_load(&s->closed) || nr_conn_lost(s->conn)) {
+		if (s->slices > 0)
+			nr_log_slow(s, nr_now_ms());
 		nr_sub_unref(s);
 		return;
 	}
@@ -214,6 +220,8 @@ run(struct nr_queries *q, struct nr_sub *s, struct nr_snap *sn)
 		rc = slice(s, sn, &out, &state);
 		nr_conn_send_chunks(s->conn, &out, &s->closed);
 	}
+	s->busy += nr_now_ns() - begun;
+	s->slices++;
 	if (rc != NR_OK)
 		fail(q->relay, s, rc);
 	else if (s->count != NULL && state != NR_QUERY_PAUSE)
@@ -229,6 +237,7 @@ run(struct nr_queries *q, struct nr_sub *s, struct nr_snap *sn)
 			push(q, s);
 		return;
 	}
+	nr_log_slow(s, nr_now_ms());
 	nr_query_free(s->query);
 	s->query = NULL;
 	nr_sub_unref(s);

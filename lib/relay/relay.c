@@ -5,7 +5,6 @@
 #include "relay/relay.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,19 +38,6 @@ relay_of(struct lws *wsi)
 }
 
 void
-nr_relay_log(struct nr_relay *r, enum nr_log_level level, const char *fmt,
-    ...)
-{
-	char text[512];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	r->log(level, text);
-}
-
-void
 nr_relay_wake(struct nr_relay *r)
 {
 	if (atomic_exchange(&r->woken, 1) == 0)
@@ -74,8 +60,8 @@ nr_relay_fail(struct nr_relay *r, int rc)
 
 	if (!atomic_compare_exchange_strong(&r->fatal, &none, rc))
 		return;
-	nr_relay_log(r, NR_LOG_ERROR, "nothing more can be stored: %s",
-	    nr_strerror(rc));
+	nr_relay_note(r, NR_LOG_ERROR, "store", NULL,
+	    "nothing more can be stored: %s", nr_strerror(rc));
 	none = 0;
 	atomic_compare_exchange_strong(&r->stopping, &none, 1);
 	nr_relay_wake(r);
@@ -119,7 +105,7 @@ nr_relay_read(struct nr_relay *r)
 static void
 log_warning(void *ctx, const char *text)
 {
-	nr_relay_log(ctx, NR_LOG_WARN, "%s", text);
+	nr_relay_note(ctx, NR_LOG_WARN, "configuration", NULL, "%s", text);
 }
 
 /* The socket thread's part of nr_relay_reload(). */
@@ -134,6 +120,7 @@ take_config(struct nr_relay *r)
 	nr_relay_config_keep(next, r->config, log_warning, r);
 	r->old_config = r->config;
 	r->config = next;
+	atomic_store(&r->log_level, next->log_level);
 	atomic_store(&r->next_config, NULL);
 	pthread_rwlock_unlock(&r->config_lock);
 	sem_post(&r->config_taken);
@@ -479,7 +466,9 @@ established(struct nr_relay *r, struct session *s, struct lws *wsi)
 		c->next->prev = c;
 	r->conns = c;
 	r->nconns++;
-	atomic_fetch_add(&r->metrics.connections, 1);
+	c->opened = c->wrote;
+	c->number = atomic_fetch_add(&r->metrics.connections, 1) + 1;
+	nr_log_opened(c);
 	return 0;
 }
 
@@ -498,6 +487,7 @@ gone(struct nr_relay *r, struct session *s)
 	if (c->next != NULL)
 		c->next->prev = c->prev;
 	r->nconns--;
+	nr_log_closed(c, nr_now_ms());
 	pthread_mutex_lock(&c->lock);
 	c->closed = 1;
 	nr_chunks_free(&c->out);
@@ -676,6 +666,7 @@ nr_relay_new(struct nr_relay **out, struct nr_relay_config *config,
 	if ((r = calloc(1, sizeof(*r))) == NULL)
 		return ENOMEM;
 	r->config = config;
+	atomic_init(&r->log_level, config->log_level);
 	r->started = time(NULL);
 	r->st = st;
 	r->log = log;

@@ -21,11 +21,18 @@ struct nr_relay;
 enum nr_log_level {
 	NR_LOG_ERROR,
 	NR_LOG_WARN,
-	NR_LOG_INFO
+	NR_LOG_INFO,
+	NR_LOG_DEBUG
 };
 
-/* Called from any thread, with one line of text. */
-typedef void	nr_log_fn(enum nr_log_level level, const char *text);
+/*
+ * Called from any thread, with one line of text.
+ * event   what it is about, a word that programs can tell it by
+ * fields  more about it, as members of a JSON object without the braces;
+ *	   or NULL
+ */
+typedef void	nr_log_fn(enum nr_log_level level, const char *event,
+		    const char *text, const char *fields);
 
 /*
  * Bind the addresses and start the threads.  config and store stay the

@@ -646,6 +646,33 @@ nr_query_cost(const struct nr_query *q, struct nr_query_cost *out)
 	*out = q->cost;
 }
 
+static int
+add_plan(struct nr_buf *b, const struct part *p)
+{
+	if (!p->planned)
+		return nr_buf_adds(b, "none");
+	if (p->plan.kind == NR_PLAN_TAG)
+		return nr_buf_addf(b, "%s %c", nr_plan_name(p->plan.kind),
+		    p->range.f->tags[p->plan.tag].letter);
+	return nr_buf_adds(b, nr_plan_name(p->plan.kind));
+}
+
+int
+nr_query_plans(const struct nr_query *q, struct nr_buf *b, size_t max)
+{
+	size_t i, start = b->len;
+	int rc = NR_OK;
+
+	for (i = 0; rc == NR_OK && i < q->nparts; i++) {
+		if (b->len - start >= max)
+			return nr_buf_adds(b, ",...");
+		rc = i > 0 ? nr_buf_adds(b, ",") : NR_OK;
+		if (rc == NR_OK)
+			rc = add_plan(b, &q->part[i]);
+	}
+	return rc;
+}
+
 int
 nr_query_explain(const struct nr_query *q, struct nr_buf *b)
 {
@@ -660,11 +687,9 @@ nr_query_explain(const struct nr_query *q, struct nr_buf *b)
 		if (rc == NR_OK)
 			rc = nr_filter_format(b, p->range.f);
 		if (rc == NR_OK)
-			rc = nr_buf_addf(b, ",\"index\":\"%s", !p->planned ?
-			    "none" : nr_plan_name(p->plan.kind));
-		if (rc == NR_OK && p->planned && p->plan.kind == NR_PLAN_TAG)
-			rc = nr_buf_addf(b, " %c",
-			    p->range.f->tags[p->plan.tag].letter);
+			rc = nr_buf_adds(b, ",\"index\":\"");
+		if (rc == NR_OK)
+			rc = add_plan(b, p);
 		if (rc == NR_OK)
 			rc = nr_buf_addf(b, "\",\"ranges\":%zu}",
 			    p->nstreams);

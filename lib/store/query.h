@@ -74,6 +74,13 @@ struct nr_query_cost {
 
 void	nr_query_cost(const struct nr_query *q, struct nr_query_cost *out);
 
+/*
+ * Write which index serves each filter, with commas between, at most
+ * about max bytes.  Returns 0 or ENOMEM.
+ */
+int	nr_query_plans(const struct nr_query *q, struct nr_buf *b,
+	    size_t max);
+
 /* Write the plan and the cost so far as JSON.  Returns 0 or ENOMEM. */
 int	nr_query_explain(const struct nr_query *q, struct nr_buf *b);
 
