@@ -52,7 +52,27 @@ is 'each with its latency' 1000 "$(value nr_ok_seconds_count)"
 is 'in a bucket' 1000 "$(value 'nr_ok_seconds_bucket{le="+Inf"}')"
 is 'that add up' '' "$(awk -F'[ ]' '/^nr_ok_seconds_bucket/ {
     if ($2 < last) print; last = $2 }' figures)"
-ok 'in batches' test "$(value nr_batch_events_total)" -ge "$accepted"
+ok 'in batches' test "$(value nr_batch_events_sum)" -ge "$accepted"
+ok 'of several' test "$(value nr_batch_events_count)" -lt "$accepted"
+kinds() {
+	awk -F'[" ]' -v r="$1" '/^nr_kind_events_total/ && $4 == r { print $2, $NF }' figures | sort
+}
+jq -r 'select(.kind == 1 or .kind == 7 or .kind == 9735) | .kind' events | sort | uniq -c |
+    awk '{ print $2, $1 }' >want
+kinds ok | grep -E '^(1|7|9735) ' >got
+same 'by kind'				want got
+is 'that were accepted' "$accepted" "$(kinds ok | awk '{ n += $2 } END { print n }')"
+ok 'or known' test "$(kinds duplicate | awk '{ n += $2 } END { print n }')" -gt 400
+ok 'or refused' test "$(kinds refused | wc -l)" -gt 0
+is 'and the rest by sort' '' "$(awk -F'[" ]' '/^nr_kind_events_total/ { print $2 }' figures |
+    grep -vE '^([0-9]+|regular|replaceable|ephemeral|addressable)$')"
+ok 'memory of its own' test "$(value nr_anonymous_memory_bytes)" -lt "$(value process_resident_memory_bytes)"
+ok 'threads' test "$(value nr_threads)" -gt 3
+# The one who asks has a connection.
+open=$(ls "/proc/$relay/fd" | wc -l)
+ok 'descriptors' test "$(value process_open_fds)" -ge "$open" -a "$(value process_open_fds)" -le $((open + 2))
+is 'no query waits' '0 0' "$(value nr_queries_waiting) $(value nr_queries_paused)"
+is 'and no event' '0 0' "$(value nr_input_events) $(value nr_input_bytes)"
 is 'what is stored' "$(nr-export -S store --count)" "$(value nr_store_events)"
 is 'connections in all' 32 "$(value nr_connections_total)"
 wait_for 5 sh -c "[ \$(curl -s http://127.0.0.1:$watch/metrics | awk '\$1 == \"nr_connections\" { print \$2 }') = 0 ]"
@@ -61,6 +81,7 @@ is 'and none now' 0 "$(value nr_connections)"
 rc 0 'queries' nr-bench load query -q -n 200 -f events "ws://127.0.0.1:$port"
 look
 ok 'have theirs' test "$(value nr_query_seconds_count)" -ge 200
+is 'and their work' "$(value nr_query_seconds_count)" "$(value nr_query_work_seconds_count)"
 ok 'memory' test "$(value process_resident_memory_bytes)" -gt 1000000
 
 is 'health'		200 "$(code "$watch/health")"

@@ -40,6 +40,7 @@ struct entry {
 	char		 text[96];	/* for messages that are made up */
 	char		 id[64];
 	int		 has_id;
+	int		 kind;		/* -1: not known */
 	int64_t		 received;	/* ms */
 };
 
@@ -93,6 +94,7 @@ nr_ingest_push(struct nr_ingest *in, struct nr_conn *c, struct nr_view json)
 		return 0;
 	nr_conn_ref(c);
 	e->conn = c;
+	e->kind = -1;
 	e->received = nr_now_ms();
 	job->n++;
 	atomic_fetch_add(&in->bytes, json.len);
@@ -107,6 +109,12 @@ nr_ingest_flush(struct nr_ingest *in)
 		return;
 	in->filling = NULL;
 	nr_pool_submit(in->pool);
+}
+
+size_t
+nr_ingest_events(struct nr_ingest *in)
+{
+	return atomic_load(&in->events);
 }
 
 size_t
@@ -241,6 +249,7 @@ check_entry(struct nr_ingest *in, unsigned worker, struct job *job,
 		return;
 	}
 	e->has_id = 1;
+	e->kind = (int)item->ev.kind;
 	nr_hex_encode(e->id, item->ev.id, 32);
 	item->line.p = line;
 	item->line.len = nr_event_normalise(&item->ev, line);
@@ -394,8 +403,8 @@ store_batch(struct nr_ingest *in, struct batch *b)
 	size_t i;
 	int rc = NR_OK;
 
-	atomic_fetch_add(&r->metrics.batches, b->n > 0);
-	atomic_fetch_add(&r->metrics.batch_events, b->n);
+	if (b->n > 0)
+		nr_latency_value(&r->metrics.batch, (int64_t)b->n);
 	if (b->n > 0)
 		rc = nr_store_put(r->st, b->item, b->n, 0, time(NULL));
 	for (i = 0; i < b->n; i++) {
@@ -428,7 +437,8 @@ answer(struct nr_ingest *in, struct entry *e, struct nr_buf *b)
 
 	if (e->store && nr_kind_ephemeral(e->item.ev.kind))
 		publish_ephemeral(in->relay, e);
-	nr_count_event(in->relay, e->accepted, e->message, e->received);
+	nr_count_event(in->relay, e->kind, e->accepted, e->message,
+	    e->received);
 	b->len = 0;
 	rc = e->has_id ? nr_write_ok(b, e->id, e->accepted, e->message) :
 	    nr_write_notice(b, e->message);

@@ -31,7 +31,7 @@ struct nr_queries;
 
 #define NR_LATENCIES	13
 
-/* Milliseconds, in buckets that nr_latency_bound[] names. */
+/* Milliseconds, or a number of things, in buckets by powers of ten. */
 struct nr_latency {
 	atomic_uint_fast64_t	bucket[NR_LATENCIES + 1];	/* the last: more */
 	atomic_uint_fast64_t	sum;
@@ -45,6 +45,13 @@ enum nr_outcome {
 	NR_OUTCOMES
 };
 
+/* Kinds that have a label of their own, and sorts of others. */
+#define NR_METRIC_KINDS	40
+#define NR_METRIC_SORTS	4
+
+enum nr_kind_result { NR_KIND_OK, NR_KIND_DUPLICATE, NR_KIND_REFUSED,
+	NR_KIND_RESULTS };
+
 #define NR_VERBS	6	/* those of nr_client_verb */
 
 struct nr_metrics {
@@ -53,16 +60,20 @@ struct nr_metrics {
 	atomic_uint_fast64_t	closed[NR_OUTCOMES];
 	atomic_uint_fast64_t	auth[2];		/* refused, accepted */
 	atomic_uint_fast64_t	connections;		/* in all */
-	atomic_uint_fast64_t	batches, batch_events;
+	atomic_uint_fast64_t	kinds[NR_METRIC_KINDS + NR_METRIC_SORTS]
+				    [NR_KIND_RESULTS];
+	struct nr_latency	batch;			/* events in it */
 	atomic_uint_fast64_t	slow;			/* queries */
 	atomic_uint_fast64_t	delivered;		/* live */
-	struct nr_latency	ok, query;
+	struct nr_latency	ok, query, work;
 };
 
-void	nr_count_event(struct nr_relay *r, int accepted, const char *message,
-	    int64_t received);
+/* An event that was answered; kind is -1 where it could not be read. */
+void	nr_count_event(struct nr_relay *r, int kind, int accepted,
+	    const char *message, int64_t received);
 void	nr_count_closed(struct nr_relay *r, const char *message);
 void	nr_latency_add(struct nr_latency *l, int64_t since);
+void	nr_latency_value(struct nr_latency *l, int64_t value);
 
 /* All of it, as Prometheus reads it; the socket thread's. */
 int	nr_metrics_write(struct nr_relay *r, struct nr_buf *b);
@@ -290,7 +301,8 @@ void	nr_ingest_flush(struct nr_ingest *in);
 /* Nothing is on its way. */
 int	nr_ingest_idle(struct nr_ingest *in);
 
-/* Bytes of events on their way. */
+/* Events on their way, and their bytes. */
+size_t	nr_ingest_events(struct nr_ingest *in);
 size_t	nr_ingest_bytes(struct nr_ingest *in);
 
 /* ---- feed.c: what was stored, by whomever ---------------------------------------- */
@@ -309,6 +321,9 @@ void	nr_queries_free(struct nr_queries *q);
 
 /* Answer a subscription's stored part; takes a reference. */
 void	nr_queries_add(struct nr_queries *q, struct nr_sub *s);
+
+/* How many wait for a thread. */
+size_t	nr_queries_waiting(struct nr_queries *q);
 
 /* Go on with queries that waited for a connection's output. */
 void	nr_queries_resume(struct nr_queries *q, struct nr_conn *c);

@@ -3,12 +3,14 @@
  */
 #include "relay/internal.h"
 
+#include <dirent.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
+#include "event/event.h"
+#include "event/tags.h"
 #include "util/err.h"
 #include "util/times.h"
 #include "util/version.h"
@@ -18,6 +20,18 @@
 static const char *const outcome_name[NR_OUTCOMES] = {
 	"ok", "duplicate", "auth-required", "blocked", "error", "invalid",
 	"mute", "pow", "rate-limited", "restricted", "unsupported"
+};
+
+/* What relays see most of; others are counted by their sort. */
+static const unsigned short kind_label[NR_METRIC_KINDS] = {
+	0, 1, 3, 4, 5, 6, 7, 8, 9, 16, 20, 21, 22, 42, 62, 1059, 1063, 1111,
+	1311, 1984, 9734, 9735, 9802, 10000, 10002, 10003, 10050, 13194,
+	23194, 23195, 24133, 27235, 30000, 30003, 30023, 30078, 30311,
+	30315, 30382, 31990
+};
+
+static const char *const sort_label[NR_METRIC_SORTS] = {
+	"regular", "replaceable", "ephemeral", "addressable"
 };
 
 static const unsigned latency_bound[NR_LATENCIES] = {
@@ -38,25 +52,51 @@ outcome_of(const char *message)
 }
 
 void
-nr_latency_add(struct nr_latency *l, int64_t since)
+nr_latency_value(struct nr_latency *l, int64_t value)
 {
-	int64_t ms = nr_now_ms() - since;
 	unsigned i;
 
-	for (i = 0; i < NR_LATENCIES && ms > (int64_t)latency_bound[i]; i++)
+	for (i = 0; i < NR_LATENCIES && value > (int64_t)latency_bound[i];
+	    i++)
 		;
 	atomic_fetch_add_explicit(&l->bucket[i], 1, memory_order_relaxed);
-	atomic_fetch_add_explicit(&l->sum, (uint64_t)(ms < 0 ? 0 : ms),
+	atomic_fetch_add_explicit(&l->sum, (uint64_t)(value < 0 ? 0 : value),
 	    memory_order_relaxed);
 }
 
 void
-nr_count_event(struct nr_relay *r, int accepted, const char *message,
-    int64_t received)
+nr_latency_add(struct nr_latency *l, int64_t since)
 {
+	nr_latency_value(l, nr_now_ms() - since);
+}
+
+/* Where a kind is counted: with a label of its own, or by its sort. */
+static unsigned
+kind_slot(unsigned kind)
+{
+	unsigned i;
+
+	for (i = 0; i < NR_METRIC_KINDS; i++)
+		if (kind_label[i] == kind)
+			return i;
+	return NR_METRIC_KINDS + (nr_kind_replaceable(kind) ? 1 :
+	    nr_kind_ephemeral(kind) ? 2 : nr_kind_addressable(kind) ? 3 : 0);
+}
+
+void
+nr_count_event(struct nr_relay *r, int kind, int accepted,
+    const char *message, int64_t received)
+{
+	enum nr_outcome outcome = outcome_of(message);
+	enum nr_kind_result result = !accepted ? NR_KIND_REFUSED :
+	    outcome == NR_OUT_DUPLICATE ? NR_KIND_DUPLICATE : NR_KIND_OK;
+
 	atomic_fetch_add_explicit(
-	    &r->metrics.events[outcome_of(message)][accepted != 0], 1,
+	    &r->metrics.events[outcome][accepted != 0], 1,
 	    memory_order_relaxed);
+	if (kind >= 0)
+		atomic_fetch_add_explicit(&r->metrics.kinds[kind_slot(
+		    (unsigned)kind)][result], 1, memory_order_relaxed);
 	nr_latency_add(&r->metrics.ok, received);
 	if (!accepted)
 		nr_log_refused(r, "EVENT", message);
@@ -109,9 +149,10 @@ one(struct out *o, const char *name, const char *type, const char *help,
 	sample(o, name, "", v);
 }
 
+/* scale is what the values are divided by: 1000 for milliseconds. */
 static void
-latency(struct out *o, const char *name, const char *help,
-    const struct nr_latency *l)
+histogram(struct out *o, const char *name, const char *help,
+    const struct nr_latency *l, double scale)
 {
 	uint64_t n = 0;
 	unsigned i;
@@ -120,13 +161,50 @@ latency(struct out *o, const char *name, const char *help,
 	for (i = 0; i < NR_LATENCIES && o->rc == NR_OK; i++) {
 		n += atomic_load(&l->bucket[i]);
 		o->rc = nr_buf_addf(o->b, "%s_bucket{le=\"%g\"} %" PRIu64
-		    "\n", name, latency_bound[i] / 1000.0, n);
+		    "\n", name, latency_bound[i] / scale, n);
 	}
 	n += atomic_load(&l->bucket[NR_LATENCIES]);
 	if (o->rc == NR_OK)
 		o->rc = nr_buf_addf(o->b, "%s_bucket{le=\"+Inf\"} %" PRIu64
-		    "\n%s_sum %.3f\n%s_count %" PRIu64 "\n", name, n, name,
-		    (double)atomic_load(&l->sum) / 1000, name, n);
+		    "\n%s_sum %.15g\n%s_count %" PRIu64 "\n", name, n, name,
+		    (double)atomic_load(&l->sum) / scale, name, n);
+}
+
+static void
+latency(struct out *o, const char *name, const char *help,
+    const struct nr_latency *l)
+{
+	histogram(o, name, help, l, 1000);
+}
+
+/* Kinds of which there was any, and all sorts. */
+static void
+kinds(struct out *o, const struct nr_metrics *m)
+{
+	static const char *const result[NR_KIND_RESULTS] = {
+		"ok", "duplicate", "refused"
+	};
+	char labels[80], kind[16];
+	unsigned i, j;
+	uint64_t v;
+
+	head(o, "nr_kind_events_total", "counter",
+	    "Events that could be read, by kind.");
+	for (i = 0; i < NR_METRIC_KINDS + NR_METRIC_SORTS; i++) {
+		if (i < NR_METRIC_KINDS)
+			snprintf(kind, sizeof(kind), "%d",
+			    (int)kind_label[i]);
+		else
+			snprintf(kind, sizeof(kind), "%s",
+			    sort_label[i - NR_METRIC_KINDS]);
+		for (j = 0; j < NR_KIND_RESULTS; j++) {
+			snprintf(labels, sizeof(labels),
+			    "{kind=\"%s\",result=\"%s\"}", kind, result[j]);
+			v = atomic_load(&m->kinds[i][j]);
+			if (v > 0 || i >= NR_METRIC_KINDS)
+				sample(o, "nr_kind_events_total", labels, v);
+		}
+	}
 }
 
 static void
@@ -174,13 +252,14 @@ traffic(struct out *o, const struct nr_metrics *m)
 	one(o, "nr_deliveries_total", "counter",
 	    "Stored events sent to live subscriptions.",
 	    atomic_load(&m->delivered));
-	one(o, "nr_batches_total", "counter", "Transactions of events.",
-	    atomic_load(&m->batches));
-	one(o, "nr_batch_events_total", "counter", "Events in them.",
-	    atomic_load(&m->batch_events));
+	kinds(o, m);
+	histogram(o, "nr_batch_events", "Events of a transaction.",
+	    &m->batch, 1);
 	latency(o, "nr_ok_seconds", "From an event to its OK.", &m->ok);
 	latency(o, "nr_query_seconds",
 	    "From a REQ or COUNT to its EOSE or answer.", &m->query);
+	latency(o, "nr_query_work_seconds",
+	    "Work of a REQ or COUNT, without waiting.", &m->work);
 	one(o, "nr_slow_queries_total", "counter",
 	    "Queries that took slow_query_ms or more.",
 	    atomic_load(&m->slow));
@@ -189,22 +268,38 @@ traffic(struct out *o, const struct nr_metrics *m)
 static void
 connections(struct out *o, struct nr_relay *r)
 {
-	uint64_t subs = 0, waiting = 0;
+	uint64_t subs = 0, waiting = 0, most = 0, paused = 0, held = 0;
+	const struct nr_sub *s;
 	struct nr_conn *c;
 
 	for (c = r->conns; c != NULL; c = c->next) {
 		subs += c->nsubs;
+		held += c->backlog.len > 0;
 		pthread_mutex_lock(&c->lock);
 		waiting += c->out.bytes;
+		if (c->out.bytes > most)
+			most = c->out.bytes;
+		for (s = c->paused; s != NULL; s = s->next_task)
+			paused++;
 		pthread_mutex_unlock(&c->lock);
 	}
 	one(o, "nr_connections", "gauge", "Connections now.", r->nconns);
 	one(o, "nr_connections_total", "counter", "Connections in all.",
 	    atomic_load(&r->metrics.connections));
 	one(o, "nr_subscriptions", "gauge", "Subscriptions now.", subs);
+	one(o, "nr_connections_held", "gauge", "Connections that are not "
+	    "read while there is no room for their events.", held);
 	one(o, "nr_output_bytes", "gauge", "Waiting to be sent.", waiting);
-	one(o, "nr_input_bytes", "gauge", "Events on their way into the "
-	    "store.", nr_ingest_bytes(r->ingest));
+	one(o, "nr_output_most_bytes", "gauge", "Waiting to be sent to the "
+	    "connection that has most.", most);
+	one(o, "nr_input_events", "gauge", "Events on their way into the "
+	    "store.", nr_ingest_events(r->ingest));
+	one(o, "nr_input_bytes", "gauge", "Their bytes.",
+	    nr_ingest_bytes(r->ingest));
+	one(o, "nr_queries_waiting", "gauge", "Queries that wait for a "
+	    "thread.", nr_queries_waiting(r->queries));
+	one(o, "nr_queries_paused", "gauge", "Queries that wait for their "
+	    "client to read.", paused);
 }
 
 static void
@@ -227,24 +322,66 @@ store(struct out *o, struct nr_relay *r)
 	    "Lines of the log that are of no use any more.", s.dead_bytes);
 	one(o, "nr_store_index_bytes", "gauge", "The index's file.",
 	    s.index_bytes);
+	one(o, "nr_store_index_free_bytes", "gauge", "Of these, in free "
+	    "pages.", s.index_free);
+	one(o, "nr_store_segments", "gauge", "Files of the log.",
+	    s.segments);
 	one(o, "nr_store_waiting_events", "gauge",
 	    "Events that wait to be merged into the index.", s.waiting);
 	one(o, "nr_store_readers", "gauge", "Readers of the index, of all "
 	    "processes.", s.readers);
 }
 
+/* A line of /proc/self/status that has kilobytes, or a number. */
 static uint64_t
-resident(void)
+status_of(const char *text, const char *name)
 {
-	unsigned long pages = 0;
-	FILE *f = fopen("/proc/self/statm", "re");
+	const char *p = strstr(text, name);
+	unsigned long v;
 
-	if (f == NULL)
-		return 0;
-	if (fscanf(f, "%*u %lu", &pages) != 1)
-		pages = 0;
-	fclose(f);
-	return (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
+	return p != NULL && sscanf(p + strlen(name), ": %lu", &v) == 1 ? v : 0;
+}
+
+static void
+memory(struct out *o)
+{
+	FILE *f = fopen("/proc/self/status", "re");
+	char text[4096];
+	size_t n = 0;
+
+	if (f != NULL) {
+		n = fread(text, 1, sizeof(text) - 1, f);
+		fclose(f);
+	}
+	text[n] = '\0';
+	one(o, "process_resident_memory_bytes", "gauge",
+	    "Memory, with mapped pages of the index.",
+	    status_of(text, "\nVmRSS") * 1024);
+	one(o, "nr_anonymous_memory_bytes", "gauge",
+	    "Memory of its own, without mapped files.",
+	    status_of(text, "\nRssAnon") * 1024);
+	one(o, "nr_threads", "gauge", "Threads.",
+	    status_of(text, "\nThreads"));
+}
+
+static void
+descriptors(struct out *o)
+{
+	DIR *d = opendir("/proc/self/fd");
+	struct rlimit l = { 0, 0 };
+	uint64_t n = 0;
+
+	if (d != NULL) {
+		while (readdir(d) != NULL)
+			n++;
+		closedir(d);
+	}
+	(void)getrlimit(RLIMIT_NOFILE, &l);
+	/* Neither . and .. nor the one that looks. */
+	one(o, "process_open_fds", "gauge", "Descriptors that are open.",
+	    n > 3 ? n - 3 : 0);
+	one(o, "process_max_fds", "gauge", "Descriptors there may be.",
+	    (uint64_t)l.rlim_cur);
 }
 
 static void
@@ -252,8 +389,8 @@ process(struct out *o, const struct nr_relay *r)
 {
 	struct rusage u;
 
-	one(o, "process_resident_memory_bytes", "gauge",
-	    "Memory, with mapped pages of the index.", resident());
+	memory(o);
+	descriptors(o);
 	if (getrusage(RUSAGE_SELF, &u) == 0 && o->rc == NR_OK) {
 		head(o, "process_cpu_seconds_total", "counter",
 		    "Processor time.");

@@ -23,6 +23,7 @@ struct nr_queries {
 	pthread_mutex_t	 lock;
 	pthread_cond_t	 ready;
 	struct nr_sub	*head, *tail;
+	size_t		 waiting;
 	int		 ending;
 	unsigned	 nthreads;
 	pthread_t	 thread[];
@@ -38,6 +39,7 @@ push(struct nr_queries *q, struct nr_sub *s)
 	else
 		q->head = s;
 	q->tail = s;
+	q->waiting++;
 	pthread_cond_signal(&q->ready);
 	pthread_mutex_unlock(&q->lock);
 }
@@ -54,8 +56,21 @@ pop(struct nr_queries *q)
 	s = q->ending ? NULL : q->head;
 	if (s != NULL && (q->head = s->next_task) == NULL)
 		q->tail = NULL;
+	if (s != NULL)
+		q->waiting--;
 	pthread_mutex_unlock(&q->lock);
 	return s;
+}
+
+size_t
+nr_queries_waiting(struct nr_queries *q)
+{
+	size_t n;
+
+	pthread_mutex_lock(&q->lock);
+	n = q->waiting;
+	pthread_mutex_unlock(&q->lock);
+	return n;
 }
 
 void
@@ -237,6 +252,7 @@ run(struct nr_queries *q, struct nr_sub *s, struct nr_snap *sn)
 			push(q, s);
 		return;
 	}
+	nr_latency_value(&q->relay->metrics.work, s->busy / 1000000);
 	nr_log_slow(s, nr_now_ms());
 	nr_query_free(s->query);
 	s->query = NULL;
