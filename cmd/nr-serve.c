@@ -285,24 +285,13 @@ static void
 say_ready(const struct nr_relay_config *c, const struct nr_relay *r,
     int ready_fd)
 {
+	char text[200], where[NR_WHERE_MAX];
 	unsigned i;
-	char text[200];
 
-	for (i = 0; i < c->nlisten; i++) {
-		if (nr_listen_unix(c->listen[i]) != NULL)
-			snprintf(text, sizeof(text), "serving %s",
-			    c->listen[i]);
-		else
-			snprintf(text, sizeof(text), "serving ws://%.*s:%d",
-			    (int)(strrchr(c->listen[i], ':') -
-			    c->listen[i]), c->listen[i],
-			    nr_relay_port(r, i));
-		log_line(NR_LOG_INFO, text);
-	}
-	if (c->metrics != NULL) {
-		snprintf(text, sizeof(text), "metrics at http://%.*s:%d",
-		    (int)(strrchr(c->metrics, ':') - c->metrics), c->metrics,
-		    nr_relay_port(r, c->nlisten));
+	for (i = 0; i < c->nlisten + (c->metrics != NULL); i++) {
+		nr_relay_where(r, i, where);
+		snprintf(text, sizeof(text), "%s %s",
+		    i < c->nlisten ? "serving" : "metrics at", where);
 		log_line(NR_LOG_INFO, text);
 	}
 	if (ready_fd >= 0) {

@@ -3,14 +3,12 @@
  */
 #include "relay/config.h"
 
-#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/un.h>
 
 #include "util/err.h"
 #include "util/hex.h"
@@ -90,6 +88,9 @@ text_at(struct nr_relay_config *c, const struct text *t)
 int
 nr_relay_config_init(struct nr_relay_config *c)
 {
+	static const char *const proxy[] = {
+		"127.0.0.0/8", "::1", "unix"
+	};
 	const char *why;
 	size_t i;
 	int rc;
@@ -106,6 +107,9 @@ nr_relay_config_init(struct nr_relay_config *c)
 		    &why);
 	if (rc == NR_OK)
 		rc = nr_relay_config_set(c, "log_level", "info", &why);
+	for (i = 0; rc == NR_OK && i < COUNT(proxy); i++)
+		rc = nr_relay_config_set(c, "trusted_proxies", proxy[i],
+		    &why);
 	if (rc != NR_OK)
 		nr_relay_config_free(c);
 	return rc;
@@ -174,13 +178,22 @@ check_nip11(const char *value)
 	return j.p == j.end ? NULL : "not a JSON object";
 }
 
+/* An address and a port, nothing more. */
+static int
+is_plain(const char *where)
+{
+	struct nr_endpoint e;
+
+	return nr_endpoint_parse(&e, where) == NULL && e.path == NULL &&
+	    !e.proxy;
+}
+
 static int
 set_text(struct nr_relay_config *c, const struct text *t, const char *value,
     const char **why)
 {
-	char address[NR_ADDRESS_MAX], *copy = NULL;
 	unsigned char k[32];
-	int port;
+	char *copy = NULL;
 
 	if ((t->offset == OFFSET(pubkey) || t->offset == OFFSET(self)) &&
 	    *value != '\0' &&
@@ -189,7 +202,7 @@ set_text(struct nr_relay_config *c, const struct text *t, const char *value,
 		return NR_OK;
 	}
 	if (t->offset == OFFSET(metrics) && *value != '\0' &&
-	    !nr_listen_split(value, address, &port)) {
+	    !is_plain(value)) {
 		*why = "not an IP address and a port";
 		return NR_OK;
 	}
@@ -201,37 +214,6 @@ set_text(struct nr_relay_config *c, const struct text *t, const char *value,
 	free(*text_at(c, t));
 	*text_at(c, t) = copy;
 	return NR_OK;
-}
-
-const char *
-nr_listen_unix(const char *value)
-{
-	return strncmp(value, "unix:/", 6) == 0 ? value + 5 : NULL;
-}
-
-int
-nr_listen_split(const char *value, char address[NR_ADDRESS_MAX], int *port)
-{
-	const char *colon = strrchr(value, ':'), *end;
-	unsigned char ip[16];
-	size_t n;
-
-	if (colon == NULL || colon[1] == '\0' || strlen(colon + 1) > 5 ||
-	    colon[1 + strspn(colon + 1, "0123456789")] != '\0')
-		return 0;
-	*port = (int)strtol(colon + 1, NULL, 10);
-	end = colon;
-	if (*value == '[' && end - value > 2 && end[-1] == ']') {
-		value++;
-		end--;
-	}
-	n = (size_t)(end - value);
-	if (*port > 65535 || n >= NR_ADDRESS_MAX)
-		return 0;
-	memcpy(address, value, n);
-	address[n] = '\0';
-	return inet_pton(AF_INET, address, ip) == 1 ||
-	    inet_pton(AF_INET6, address, ip) == 1;
 }
 
 /* Where a list has values of a source with less to say, they go. */
@@ -249,17 +231,11 @@ begin_list(const struct nr_relay_config *c, unsigned *level, char **v,
 static int
 add_listen(struct nr_relay_config *c, const char *value, const char **why)
 {
-	char address[NR_ADDRESS_MAX];
-	int port;
+	struct nr_endpoint e;
 
 	begin_list(c, &c->listen_level, c->listen, &c->nlisten);
-	if (nr_listen_unix(value) != NULL ?
-	    strlen(value) - 5 >= sizeof(((struct sockaddr_un *)0)->sun_path) :
-	    !nr_listen_split(value, address, &port)) {
-		*why = nr_listen_unix(value) != NULL ? "the path is too long" :
-		    "not an IP address and a port, or unix: and a path";
+	if ((*why = nr_endpoint_parse(&e, value)) != NULL)
 		return NR_OK;
-	}
 	if (c->nlisten == NR_LISTEN_MAX) {
 		*why = "too many addresses";
 		return NR_OK;
@@ -267,6 +243,27 @@ add_listen(struct nr_relay_config *c, const char *value, const char **why)
 	if ((c->listen[c->nlisten] = strdup(value)) == NULL)
 		return ENOMEM;
 	c->nlisten++;
+	return NR_OK;
+}
+
+static int
+add_proxy(struct nr_relay_config *c, const char *value, const char **why)
+{
+	if (c->proxies_level != c->level) {
+		c->proxies_level = c->level;
+		c->nproxies = 0;
+		c->unix_proxies = 0;
+	}
+	if (*value == '\0')
+		return NR_OK;	/* nobody */
+	if (strcmp(value, "unix") == 0)
+		c->unix_proxies = 1;
+	else if (c->nproxies == NR_PROXIES_MAX)
+		*why = "too many networks";
+	else if (nr_network_parse(&c->proxies[c->nproxies], value))
+		c->nproxies++;
+	else
+		*why = "not an IP address, a network, or unix";
 	return NR_OK;
 }
 
@@ -384,6 +381,7 @@ static const struct other {
 			    const char **why);
 } other[] = {
 	{ "listen", 1, add_listen },
+	{ "trusted_proxies", 1, add_proxy },
 	{ "url", 1, add_url },
 	{ "read", 0, set_read },
 	{ "write", 0, set_write },

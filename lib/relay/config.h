@@ -9,11 +9,13 @@
 #include <stdint.h>
 
 #include "filter/keys.h"
+#include "relay/endpoint.h"
+#include "wire/ip.h"
 
 #define NR_LISTEN_MAX	16
-#define NR_ADDRESS_MAX	64
 #define NR_URL_MAX	16
 #define NR_PRIVATE_MAX	64
+#define NR_PROXIES_MAX	64
 
 /* Whom the relay serves. */
 enum nr_access_rule {
@@ -36,9 +38,14 @@ struct nr_relay_config {
 	char		*privacy_policy;
 	char		*nip11;		/* a JSON object to merge */
 
-	char		*listen[NR_LISTEN_MAX];	/* ADDR:PORT or unix:PATH */
+	char		*listen[NR_LISTEN_MAX];	/* see endpoint.h */
 	unsigned	 nlisten;
 	char		*metrics;	/* ADDR:PORT, or NULL */
+
+	/* Who may tell for whom a connection is. */
+	struct nr_network proxies[NR_PROXIES_MAX];
+	unsigned	 nproxies;
+	int		 unix_proxies;	/* whoever connects to a Unix socket */
 
 	/* What clients may call this relay; without any: by address. */
 	char		*url[NR_URL_MAX];
@@ -87,23 +94,13 @@ struct nr_relay_config {
 	uint64_t	 query_threads;		/* 0: one a core */
 
 	unsigned	 level;		/* of the source, for lists */
-	unsigned	 listen_level, url_level;
+	unsigned	 listen_level, proxies_level, url_level;
 	char		 text[80];	/* of a reason that is made up */
 };
 
 /* Returns 0 or ENOMEM. */
 int	nr_relay_config_init(struct nr_relay_config *c);
 void	nr_relay_config_free(struct nr_relay_config *c);
-
-/* The path of unix:PATH; NULL where it is something else. */
-const char *nr_listen_unix(const char *value);
-
-/*
- * Take ADDRESS:PORT apart; an IPv6 address may have brackets, which go.
- * Returns 1, or 0 where it is not that.
- */
-int	nr_listen_split(const char *value, char address[NR_ADDRESS_MAX],
-	    int *port);
 
 /*
  * Set one key from text.

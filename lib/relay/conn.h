@@ -16,6 +16,7 @@
 
 #include "util/buf.h"
 #include "util/view.h"
+#include "wire/ip.h"
 #include "wire/frame.h"
 
 struct lws;
@@ -51,6 +52,14 @@ struct nr_conn {
 	int		 dirty;		/* in the relay's list */
 	struct nr_conn	*next_dirty;
 	struct nr_sub	*paused;	/* queries that wait for output */
+
+	/*
+	 * Whose it is, by the last proxy that is trusted.  Nobody's, where
+	 * it came from this machine and no proxy: limits by address are not
+	 * for the operator.  Fixed when it begins.
+	 */
+	struct nr_ip address;
+	int		 has_address;
 
 	/* Written by the socket thread, never taken back; see access.c. */
 	char		 challenge[32];

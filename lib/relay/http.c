@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "relay/accept.h"
 #include "util/err.h"
 #include "wire/accept.h"
 
@@ -115,9 +116,9 @@ add_safety(struct lws *wsi, unsigned char **p, unsigned char *end)
 static int
 for_operator(struct lws *wsi)
 {
-	struct nr_relay *r = lws_context_user(lws_get_context(wsi));
+	const struct nr_arrival *v = lws_get_opaque_user_data(wsi);
 
-	return lws_get_vhost(wsi) == r->metrics_vhost;
+	return v->metrics;
 }
 
 /* The head of an answer whose body will have len bytes. */

@@ -21,6 +21,8 @@
 #include "util/sha256.h"
 
 struct nr_access;
+struct nr_acceptor;
+struct nr_arrival;
 struct nr_live;
 struct nr_ingest;
 struct nr_feed;
@@ -102,8 +104,7 @@ struct nr_relay {
 	atomic_int		 log_level;
 
 	struct lws_context	*lws;
-	struct lws_vhost	*vhost[NR_LISTEN_MAX];
-	struct lws_vhost	*metrics_vhost;
+	struct lws_vhost	*vhost;
 
 	atomic_int		 woken;		/* the socket thread was */
 	atomic_int		 stopping;	/* how often we were told */
@@ -116,6 +117,7 @@ struct nr_relay {
 	/* The socket thread's. */
 	struct nr_conn		*conns;
 	uint64_t		 nconns;
+	struct nr_arrival	*adopting;	/* not libwebsockets' yet */
 	struct nr_buf		 reply;
 	struct nr_snap		*snap;		/* to see what is stored */
 	struct nr_sha256	*sha;
@@ -131,6 +133,7 @@ struct nr_relay {
 
 	struct nr_metrics	 metrics;
 	time_t			 started;
+	struct nr_acceptor	*acceptor;
 	struct nr_access	*access;
 	struct nr_live		*live;
 	struct nr_ingest	*ingest;
@@ -181,6 +184,19 @@ void	nr_log_refused(struct nr_relay *r, const char *what,
 
 /* At the end of a query: was it slow?  The query thread's. */
 void	nr_log_slow(struct nr_sub *s, int64_t now);
+
+/* ---- origin.c: whose connection it is ----------------------------------------- */
+
+/* May it tell for whom it comes?  Any thread. */
+int	nr_origin_trusts(struct nr_relay *r, const struct nr_arrival *v);
+
+/*
+ * The address of whoever made a request; while its headers are there, and
+ * the socket thread's.  Returns 0 where it has none that counts: see
+ * struct nr_conn.
+ */
+int	nr_origin(struct nr_relay *r, struct lws *wsi,
+	    struct nr_ip *out);
 
 /* ---- access.c: who may read and write what ---------------------------------- */
 

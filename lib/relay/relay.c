@@ -9,12 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <libwebsockets.h>
 
+#include "relay/accept.h"
 #include "relay/internal.h"
 #include "relay/session.h"
 #include "util/err.h"
@@ -447,13 +446,76 @@ serve_dirty(struct nr_relay *r)
 
 /* ---- connections --------------------------------------------------------------------- */
 
+/* Its socket is gone. */
+static void
+departed(struct nr_relay *r, struct nr_arrival *v)
+{
+	if (r->adopting == v)
+		r->adopting = NULL;
+	free(v);
+}
+
+/* When the relay is full, or ends, operators still want to know. */
+static int
+has_room(const struct nr_relay *r, const struct nr_arrival *v)
+{
+	return v->metrics || (r->drain_until == 0 &&
+	    r->nconns < r->config->max_connections);
+}
+
+/*
+ * Give a connection to libwebsockets, which closes it whatever happens,
+ * but says so only where it got far enough.
+ */
+static void
+adopt(struct nr_relay *r, struct nr_arrival *v)
+{
+	lws_adopt_desc_t d;
+
+	if (!has_room(r, v)) {
+		close(v->fd);
+		free(v);
+		return;
+	}
+	memset(&d, 0, sizeof(d));
+	d.vh = r->vhost;
+	d.type = LWS_ADOPT_SOCKET | LWS_ADOPT_HTTP;
+	d.fd.sockfd = v->fd;
+	d.opaque = v;
+	r->adopting = v;
+	if (lws_adopt_descriptor_vhost_via_info(&d) == NULL)
+		free(r->adopting);
+	r->adopting = NULL;
+}
+
+static void
+adopt_all(struct nr_relay *r)
+{
+	struct nr_arrival *v;
+
+	while ((v = nr_acceptor_take(r->acceptor)) != NULL)
+		adopt(r, v);
+}
+
+/* A WebSocket is wanted: for whom? */
+static void
+identify(struct nr_relay *r, struct lws *wsi)
+{
+	struct nr_arrival *v = lws_get_opaque_user_data(wsi);
+
+	v->has_origin = nr_origin(r, wsi, &v->origin);
+}
+
 static int
 established(struct nr_relay *r, struct session *s, struct lws *wsi)
 {
+	const struct nr_arrival *v = lws_get_opaque_user_data(wsi);
 	struct nr_conn *c;
 
 	if ((c = nr_conn_new(r, wsi)) == NULL)
 		return -1;
+	c->address = v->origin;
+	c->has_address = v->has_origin;
 	s->conn = c;
 	c->wrote = nr_now_ms();
 	if (nr_access_greet(c) != NR_OK) {
@@ -508,13 +570,11 @@ callback(struct lws *wsi, enum lws_callback_reasons reason, void *user,
 	struct nr_relay *r;
 
 	switch (reason) {
-	case LWS_CALLBACK_FILTER_NETWORK_CONNECTION:
-		r = relay_of(wsi);
-		/* When it is full, or ends, operators want to know. */
-		return lws_get_vhost(wsi) != r->metrics_vhost &&
-		    (r->drain_until != 0 ||
-		    r->nconns >= r->config->max_connections);
+	case LWS_CALLBACK_WSI_DESTROY:
+		departed(relay_of(wsi), lws_get_opaque_user_data(wsi));
+		return 0;
 	case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
+		identify(relay_of(wsi), wsi);
 		return nr_http_upgrade(wsi);
 	case LWS_CALLBACK_ESTABLISHED:
 		return established(relay_of(wsi), s, wsi);
@@ -556,70 +616,28 @@ static const struct lws_protocols protocols[] = {
 };
 
 /*
- * What is in the way of a socket with this path?  One that nobody listens
- * at goes; libwebsockets would remove whatever there is.
+ * Connections come from accept.c: libwebsockets listens nowhere.  It moves
+ * them between its virtual hosts as a Host header says, so what one is must
+ * never be told by where it is.
  */
 static int
-clear_path(const char *path)
+add_vhost(struct nr_relay *r)
 {
-	struct sockaddr_un at = { .sun_family = AF_UNIX };
-	struct stat st;
-	int fd, rc;
-
-	if (lstat(path, &st) != 0)
-		return errno == ENOENT ? NR_OK : errno;
-	if (!S_ISSOCK(st.st_mode))
-		return EEXIST;
-	if ((fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) < 0)
-		return errno;
-	snprintf(at.sun_path, sizeof(at.sun_path), "%s", path);
-	rc = connect(fd, (struct sockaddr *)&at, sizeof(at)) == 0 ?
-	    EADDRINUSE : errno;
-	close(fd);
-	if (rc != ECONNREFUSED)
-		return rc;
-	return unlink(path) == 0 ? NR_OK : errno;
-}
-
-/* Listen at an address; *out is set where that works. */
-static int
-listen_on(struct nr_relay *r, const char *where, struct lws_vhost **out)
-{
-	const char *path = nr_listen_unix(where);
 	struct lws_context_creation_info info;
-	char address[NR_ADDRESS_MAX] = "";
-	int port = 0, rc;
 
-	if (path != NULL && (rc = clear_path(path)) != NR_OK)
-		return rc;
-	if (path == NULL && !nr_listen_split(where, address, &port))
-		return EINVAL;
 	memset(&info, 0, sizeof(info));
-	info.port = port;
-	info.iface = path != NULL ? path : address;
+	info.port = CONTEXT_PORT_NO_LISTEN_SERVER;
 	info.protocols = protocols;
-	info.options = LWS_SERVER_OPTION_FAIL_UPON_UNABLE_TO_BIND;
-	if (path != NULL)
-		info.options |= LWS_SERVER_OPTION_UNIX_SOCK;
-	if (strchr(address, ':') == NULL)
-		info.options |= LWS_SERVER_OPTION_DISABLE_IPV6;
-	if (strcmp(address, "0.0.0.0") == 0 || strcmp(address, "::") == 0)
-		info.iface = NULL;
 	info.timeout_secs_ah_idle = (unsigned)r->config->handshake_seconds;
 	info.keepalive_timeout = 5;
-	errno = 0;
-	*out = lws_create_vhost(r->lws, &info);
-	if (*out == NULL)
-		return errno != 0 ? errno : EADDRINUSE;
-	return NR_OK;
+	r->vhost = lws_create_vhost(r->lws, &info);
+	return r->vhost != NULL ? NR_OK : ENOMEM;
 }
 
 static int
-start_sockets(struct nr_relay *r, lws_retry_bo_t *retry_policy,
-    const char **where)
+start_sockets(struct nr_relay *r, lws_retry_bo_t *retry_policy)
 {
 	struct lws_context_creation_info info;
-	unsigned i;
 	int rc;
 
 	memset(&info, 0, sizeof(info));
@@ -638,17 +656,8 @@ start_sockets(struct nr_relay *r, lws_retry_bo_t *retry_policy,
 	info.retry_and_idle_policy = retry_policy;
 	if ((r->lws = lws_create_context(&info)) == NULL)
 		return ENOMEM;
-	for (i = 0; i < r->config->nlisten; i++)
-		if ((rc = listen_on(r, r->config->listen[i],
-		    &r->vhost[i])) != NR_OK) {
-			*where = r->config->listen[i];
-			return rc;
-		}
-	if (r->config->metrics != NULL && (rc = listen_on(r,
-	    r->config->metrics, &r->metrics_vhost)) != NR_OK) {
-		*where = r->config->metrics;
+	if ((rc = add_vhost(r)) != NR_OK)
 		return rc;
-	}
 	watch(&r->watching);
 	return NR_OK;
 }
@@ -672,14 +681,16 @@ nr_relay_new(struct nr_relay **out, struct nr_relay_config *config,
 	r->log = log;
 	pthread_mutex_init(&r->dirty_lock, NULL);
 	init_config_lock(r);
-	if ((rc = start_sockets(r, &r->retry, &where)) == NR_OK &&
+	if ((rc = start_sockets(r, &r->retry)) == NR_OK &&
+	    (rc = nr_acceptor_new(&r->acceptor, r, &where)) == NR_OK &&
 	    (rc = nr_snap_new(&r->snap, st)) == NR_OK &&
 	    (rc = nr_sha256_new(&r->sha)) == NR_OK &&
 	    (rc = nr_access_new(&r->access)) == NR_OK &&
 	    (rc = nr_live_new(&r->live, r)) == NR_OK &&
 	    (rc = nr_feed_new(&r->feed, r)) == NR_OK &&
-	    (rc = nr_queries_new(&r->queries, r)) == NR_OK)
-		rc = nr_ingest_new(&r->ingest, r);
+	    (rc = nr_queries_new(&r->queries, r)) == NR_OK &&
+	    (rc = nr_ingest_new(&r->ingest, r)) == NR_OK)
+		rc = nr_acceptor_start(r->acceptor);
 	if (rc != NR_OK) {
 		nr_relay_log(r, NR_LOG_ERROR, "cannot serve %s: %s", where,
 		    nr_strerror(rc));
@@ -690,11 +701,10 @@ nr_relay_new(struct nr_relay **out, struct nr_relay_config *config,
 	return NR_OK;
 }
 
-int
-nr_relay_port(const struct nr_relay *r, unsigned n)
+void
+nr_relay_where(const struct nr_relay *r, unsigned n, char out[NR_WHERE_MAX])
 {
-	return lws_get_vhost_listen_port(n == r->config->nlisten ?
-	    r->metrics_vhost : r->vhost[n]);
+	nr_acceptor_where(r->acceptor, n, out, NR_WHERE_MAX);
 }
 
 /* Is there something to send that is being taken? */
@@ -748,6 +758,7 @@ drain(struct nr_relay *r)
 		r->drain_since = nr_now_ms();
 		r->drain_until = r->drain_since +
 		    (int64_t)r->config->drain_seconds * 1000 + 1;
+		nr_acceptor_shut(r->acceptor);
 		drain_tick(&r->timer);
 	}
 	/* Told a second time, we do not wait. */
@@ -774,6 +785,7 @@ nr_relay_run(struct nr_relay *r)
 	for (;;) {
 		if (lws_service(r->lws, 0) < 0)
 			return NR_EINDEX;
+		adopt_all(r);
 		nr_ingest_flush(r->ingest);
 		if (atomic_load(&r->stopping) && drain(r)) {
 			atomic_store(&r->ended, 1);
@@ -785,20 +797,15 @@ nr_relay_run(struct nr_relay *r)
 void
 nr_relay_free(struct nr_relay *r)
 {
-	unsigned i;
-
 	if (r == NULL)
 		return;
+	nr_acceptor_free(r->acceptor);
 	/* In this order: each is used by those that end before it. */
 	nr_ingest_free(r->ingest);
 	nr_feed_free(r->feed);
 	nr_queries_stop(r->queries);
 	if (r->lws != NULL)
 		lws_context_destroy(r->lws);
-	for (i = 0; i < r->config->nlisten; i++)
-		if (r->vhost[i] != NULL &&
-		    nr_listen_unix(r->config->listen[i]) != NULL)
-			(void)unlink(nr_listen_unix(r->config->listen[i]));
 	nr_queries_free(r->queries);
 	serve_dirty(r);
 	nr_live_free(r->live);

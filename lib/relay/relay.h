@@ -45,11 +45,14 @@ int	nr_relay_new(struct nr_relay **out,
 	    struct nr_relay_config *config, struct nr_store *st,
 	    nr_log_fn *log);
 
+#define NR_WHERE_MAX	160
+
 /*
- * The port of the n-th address, for those that were given as 0; that of
- * the figures is behind the last.
+ * Where the n-th address is, as a URL or unix:/path, with the port where 0
+ * was given; that of the figures is behind the last.
  */
-int	nr_relay_port(const struct nr_relay *r, unsigned n);
+void	nr_relay_where(const struct nr_relay *r, unsigned n,
+	    char out[NR_WHERE_MAX]);
 
 /*
  * Serve until nr_relay_stop(), then drain: what was received is stored

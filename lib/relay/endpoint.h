@@ -1,0 +1,35 @@
+/*
+ * endpoint.h - where a relay listens: [proxy:]ADDRESS:PORT or
+ * [proxy:]unix:/path.
+ */
+#ifndef NR_RELAY_ENDPOINT_H
+#define NR_RELAY_ENDPOINT_H
+
+#include <sys/socket.h>
+
+#define NR_ADDRESS_MAX	64
+
+struct nr_endpoint {
+	int		 proxy;		/* PROXY headers come first */
+	const char	*path;		/* in the text, of a Unix socket */
+	char		 address[NR_ADDRESS_MAX];	/* without brackets */
+	int		 port;
+};
+
+/*
+ * Read text, which must outlive out.
+ * Returns  NULL, or what is wrong.
+ */
+const char *nr_endpoint_parse(struct nr_endpoint *out, const char *text);
+
+/* As the system has it.  Returns its length. */
+socklen_t nr_endpoint_sockaddr(const struct nr_endpoint *e,
+	    struct sockaddr_storage *out);
+
+/*
+ * Listen there; a Unix socket that nobody listens at is replaced.
+ * Returns  0 or errno.
+ */
+int	nr_endpoint_listen(const struct nr_endpoint *e, int *fd);
+
+#endif

@@ -1,0 +1,120 @@
+// How connections come in: many, too few descriptors, PROXY headers.
+import { spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import net from 'node:net'
+import { ok, is, done, serve, scratch, Client, until, sleep } from './tap.mjs'
+import { Raw, handshake } from './raw.mjs'
+
+const store = scratch('store')
+
+// What comes back for bytes: the status of HTTP, or how it ended.
+const answer = (port, ...parts) => new Promise(resolve => {
+  const at = typeof port === 'string' ? { path: port } : { port, host: '127.0.0.1' }
+  const s = net.connect(at, async () => {
+    for (const part of parts) {
+      s.write(part)
+      if (parts.length > 1) await sleep(30)
+    }
+  })
+  let text = ''
+  s.on('data', d => {
+    text += d.toString('latin1')
+    const m = /^HTTP\/1.1 (\d+)/.exec(text)
+    if (m && text.includes('\r\n\r\n')) { s.destroy(); resolve(Number(m[1])) }
+  })
+  s.on('error', () => resolve('closed'))
+  s.on('close', () => resolve('closed'))
+  s.setTimeout(8000, () => { s.destroy(); resolve('nothing') })
+})
+const get = 'GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n'
+const v1 = 'PROXY TCP4 192.0.2.1 192.0.2.2 5000 443\r\n'
+const v2 = Buffer.concat([Buffer.from('\r\n\r\n\0\r\nQUIT\n', 'latin1'),
+  Buffer.from([0x21, 0x11, 0, 12, 192, 0, 2, 1, 192, 0, 2, 2, 1, 2, 3, 4])])
+
+// ---- the PROXY protocol
+const path = scratch('proxied')
+let server = await serve(store, '--listen', 'proxy:127.0.0.1:0', '--listen', `proxy:unix:${path}`,
+  '--set', 'metrics=127.0.0.1:0', '--set', 'handshake_seconds=2')
+const ports = [...server.err.matchAll(/serving ws:\/\/127\.0\.0\.1:(\d+)/g)].map(m => Number(m[1]))
+const proxied = ports[1]
+is(await answer(ports[0], handshake), 101, 'without a proxy')
+for (const [name, header] of [['version 1', v1], ['version 2', v2], ['UNKNOWN', 'PROXY UNKNOWN\r\n']]) {
+  const text = Buffer.concat([Buffer.from(header), Buffer.from(handshake)])
+  is(await answer(proxied, text), 101, `${name}: a header and what follows`)
+  is(await answer(path, text), 101, `${name}: at a Unix socket`)
+  is(await answer(proxied, ...[...text.subarray(0, 60)].map(b => Buffer.from([b])), text.subarray(60)), 101,
+    `${name}: byte by byte`)
+}
+is(await answer(proxied, handshake), 'closed', 'without a header: closed')
+is(await answer(proxied, 'PROXY TCP4 nonsense\r\n', handshake), 'closed', 'with one that makes no sense: closed')
+const began = Date.now()
+const slow = answer(proxied, v1.slice(0, 20))
+const many = await Promise.all(Array.from({ length: 200 }, () => answer(proxied, v1 + handshake)))
+ok(many.every(a => a === 101), 'one that is slow holds up nobody', many)
+is(await slow, 'closed', 'and is closed in the end')
+ok(Date.now() - began > 1500, 'after the time for a request', Date.now() - began)
+
+// ---- what a Host header says changes nothing
+const watch = Number(/metrics at http:\/\/127\.0\.0\.1:(\d+)/.exec(server.err)[1])
+const hosted = (host, at) => `GET ${at} HTTP/1.1\r\nHost: ${host}\r\n\r\n`
+for (const host of ['metrics', 'default', 'x.default', `127.0.0.1:${watch}`])
+  is(await answer(ports[0], hosted(host, '/metrics')), 404, `no figures for clients that ask for ${host}`)
+is(await answer(watch, hosted('anything', '/metrics')), 200, 'figures under any name')
+await server.stop()
+ok(!existsSync(path), 'the path of the Unix socket goes')
+
+// ---- who is not trusted cannot tell
+server = await serve(store, '--listen', 'proxy:127.0.0.1:0', '--set', 'trusted_proxies=192.0.2.7')
+const untrusted = Number([...server.err.matchAll(/127\.0\.0\.1:(\d+)/g)][1][1])
+is(await answer(untrusted, v1 + handshake), 'closed', 'a header from somebody who is not trusted: closed')
+await server.stop()
+
+// ---- full
+server = await serve(store, '--set', 'max_connections=3')
+const held = []
+for (let i = 0; i < 3; i++) held.push(await Client.open(server.url))
+is(await answer(server.port, handshake), 'closed', 'one too many: closed')
+held.pop().close()
+ok(await until(async () => await answer(server.port, handshake) === 101), 'with room again: served')
+held.forEach(c => c.close())
+
+// ---- few descriptors: those who wait are served when there are some again
+const limit = n => spawnSync('prlimit', ['--pid', String(server.process.pid), `--nofile=${n}`]).status
+await server.stop()
+server = await serve(store)
+if (limit(60) === 0) {
+  const all = []
+  for (let i = 0; i < 80; i++) {
+    const s = net.connect(server.port, '127.0.0.1')
+    s.on('error', () => {})
+    s.on('data', d => { s.said = d.toString('latin1') })
+    s.write(handshake)
+    all.push(s)
+  }
+  const served = () => all.filter(s => s.said).length
+  ok(await until(() => /connections have to wait/.test(server.err)), 'too few descriptors: it says so', server.err)
+  await sleep(300)
+  const first = served()
+  ok(first > 10 && first < 80, `some are served: ${first}`)
+  all.filter(s => s.said).forEach(s => s.destroy())
+  ok(await until(() => served() === 80, 10000), 'the others when there is room', served())
+  all.forEach(s => s.destroy())
+  is(await (await Client.open(server.url)).query('x', { limit: 1 }).then(r => r.end), ['EOSE', 'x'], 'it goes on')
+  is((server.err.match(/have to wait/g) ?? []).length, 1, 'and said it once')
+}
+is((await server.stop()).code, 0, 'it ends well')
+
+// ---- thousands a second
+server = await serve(store)
+const start = Date.now()
+let opened = 0, refused = 0
+await Promise.all(Array.from({ length: 50 }, async () => {
+  for (let i = 0; i < 40; i++) {
+    const a = await answer(server.port, handshake)
+    if (a === 101) opened++; else refused++
+  }
+}))
+is([opened, refused], [2000, 0], 'many in a short time: all are served')
+console.log(`# ${Math.round(2000000 / (Date.now() - start))} connections a second`)
+is((await server.stop()).code, 0, 'status 0')
+done()
