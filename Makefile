@@ -120,7 +120,8 @@ $(modules): tests/node/package-lock.json
 	cd tests/node && npm ci --no-audit --no-fund --loglevel=error
 	touch $@
 
-test-built := all $(units) $(testtools) $(fuzzers) $(preload) $(modules)
+test-built := all $(units) $(testtools) $(benchtools) $(fuzzers) $(preload) \
+	$(modules)
 check-built: $(test-built)
 	NR_BUILD=$B prove --timer tests/ $(units)
 
@@ -128,6 +129,11 @@ check-built: $(test-built)
 bench: deps
 	$(MAKE) all $(benchtools)
 	NR_BUILD=$B tests/bench/run
+
+# Many subscribers, readers that stop, pages at depth; see tests/bench/load.
+load: deps
+	$(MAKE) all $(benchtools)
+	NR_BUILD=$B tests/bench/load
 
 # The tests of kills and faults at full length.
 soak: $(test-built)
@@ -195,6 +201,6 @@ clean:
 	$(lib_obj:.o=.d) $(prog_src:%.c=$B/%.d) $(tool_obj:.o=.d)
 
 .PHONY: all bench check check-built clean deps fuzz fuzz-built fuzz-deps \
-	install run soak test-deps uninstall
+	install load run soak test-deps uninstall
 .DELETE_ON_ERROR:
 .SECONDARY:
