@@ -72,7 +72,7 @@ $B/libtool.a: $(tool_obj)
 $(progs): $B/%: $B/cmd/%.o $B/libtool.a $B/libnr.a
 	$(CC) $(ldflags) $(LDFLAGS) -o $@ $^ $(libs) $(libs_$*)
 
-libs_nr-serve := -lwebsockets -lconfuse
+libs_nr-serve := -lwebsockets -lconfuse -lssl
 
 $B/unit/%: $B/tests/unit/%.o $B/libnr.a
 	@mkdir -p $(@D)

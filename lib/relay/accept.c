@@ -489,9 +489,10 @@ nr_acceptor_where(const struct nr_acceptor *a, unsigned n, char *out,
 	int v6 = strchr(l->at.address, ':') != NULL;
 
 	if (l->at.path != NULL)
-		snprintf(out, size, "unix:%s", l->at.path);
+		snprintf(out, size, "%sunix:%s", l->at.tls ? "tls:" : "",
+		    l->at.path);
 	else
 		snprintf(out, size, "%s://%s%s%s:%d",
-		    l->metrics ? "http" : "ws", v6 ? "[" : "",
+		    l->metrics ? "http" : l->at.tls ? "wss" : "ws", v6 ? "[" : "",
 		    l->at.address, v6 ? "]" : "", port(l));
 }

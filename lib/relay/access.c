@@ -104,7 +104,7 @@ is_local_address(struct nr_conn *c, const struct nr_url *u)
 	int loopback;
 	char port[6];
 
-	if (u->tls || strcmp(u->path, "/") != 0)
+	if (u->tls != (lws_is_ssl(c->wsi) != 0) || strcmp(u->path, "/") != 0)
 		return 0;
 	if (getsockname(lws_get_socket_fd(c->wsi), &at.sa, &len) != 0)
 		return 0;

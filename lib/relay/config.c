@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "relay/tls.h"
 #include "util/err.h"
 #include "util/hex.h"
 #include "util/json.h"
@@ -69,6 +70,8 @@ static const struct text {
 	{ "nip11", OFFSET(nip11) },
 	{ "members", OFFSET(members) },
 	{ "metrics", OFFSET(metrics) },
+	{ "tls_certificate", OFFSET(tls_certificate) },
+	{ "tls_key", OFFSET(tls_key) },
 };
 
 #define COUNT(a)	(sizeof(a) / sizeof((a)[0]))
@@ -123,6 +126,7 @@ nr_relay_config_free(struct nr_relay_config *c)
 	for (i = 0; i < COUNT(text); i++)
 		free(*text_at(c, &text[i]));
 	nr_keys_free(&c->member_keys);
+	nr_tls_free(c->tls);
 	for (i = 0; i < c->nlisten; i++)
 		free(c->listen[i]);
 	for (i = 0; i < c->nurl; i++)
@@ -185,7 +189,7 @@ is_plain(const char *where)
 	struct nr_endpoint e;
 
 	return nr_endpoint_parse(&e, where) == NULL && e.path == NULL &&
-	    !e.proxy;
+	    !e.proxy && !e.tls;
 }
 
 static int
@@ -410,9 +414,8 @@ nr_relay_config_override(struct nr_relay_config *c)
 	c->level++;
 }
 
-int
-nr_relay_config_load(struct nr_relay_config *c, nr_complaint_fn *complain,
-    void *ctx)
+static int
+load_members(struct nr_relay_config *c, nr_complaint_fn *complain, void *ctx)
 {
 	uint64_t lineno;
 	char what[512];
@@ -431,6 +434,35 @@ nr_relay_config_load(struct nr_relay_config *c, nr_complaint_fn *complain,
 		    nr_strerror(rc));
 	complain(ctx, what);
 	return NR_EINVAL;
+}
+
+static int
+load_tls(struct nr_relay_config *c, nr_complaint_fn *complain, void *ctx)
+{
+	const char *where, *why;
+	char what[512];
+	int rc;
+
+	if (c->tls_certificate == NULL || c->tls_key == NULL)
+		return NR_OK;
+	rc = nr_tls_load(&c->tls, c->tls_certificate, c->tls_key, &where,
+	    &why);
+	if (rc == NR_OK || rc == ENOMEM)
+		return rc;
+	snprintf(what, sizeof(what), "%s: %s: %s",
+	    where == c->tls_key ? "tls_key" : "tls_certificate", where,
+	    rc == NR_EINVAL ? why : nr_strerror(rc));
+	complain(ctx, what);
+	return NR_EINVAL;
+}
+
+int
+nr_relay_config_load(struct nr_relay_config *c, nr_complaint_fn *complain,
+    void *ctx)
+{
+	int rc = load_members(c, complain, ctx);
+
+	return rc != NR_OK ? rc : load_tls(c, complain, ctx);
 }
 
 static int
@@ -475,6 +507,11 @@ nr_relay_config_keep(struct nr_relay_config *next,
 		next->metrics = was->metrics;
 		was->metrics = swap;
 	}
+	/* Where it listens with TLS still, it needs something to show. */
+	if (next->tls == NULL) {
+		next->tls = was->tls;
+		was->tls = NULL;
+	}
 	if (same_lists(next->listen, next->nlisten, was->listen,
 	    was->nlisten))
 		return;
@@ -489,9 +526,25 @@ nr_relay_config_keep(struct nr_relay_config *next,
 	was->nlisten = (unsigned)i;
 }
 
+int
+nr_relay_config_has_tls(const struct nr_relay_config *c)
+{
+	struct nr_endpoint e;
+	unsigned i;
+
+	for (i = 0; i < c->nlisten; i++)
+		if (nr_endpoint_parse(&e, c->listen[i]) == NULL && e.tls)
+			return 1;
+	return 0;
+}
+
 const char *
 nr_relay_config_check(const struct nr_relay_config *c)
 {
+	if ((c->tls_certificate == NULL) != (c->tls_key == NULL))
+		return "tls_certificate and tls_key: one needs the other";
+	if (c->tls_certificate == NULL && nr_relay_config_has_tls(c))
+		return "tls_certificate: needed to listen with TLS";
 	/* Queries add a slice, and an event, to what is below the mark. */
 	if (c->output_close / 2 < c->output_pause)
 		return "output_close: less than twice output_pause";

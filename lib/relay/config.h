@@ -24,6 +24,8 @@ enum nr_access_rule {
 	NR_ACCESS_MEMBERS	/* as one of the members */
 };
 
+struct nr_tls;
+
 struct nr_relay_config {
 	/* For NIP-11; NULL is left out of the document. */
 	char		*name;
@@ -41,6 +43,10 @@ struct nr_relay_config {
 	char		*listen[NR_LISTEN_MAX];	/* see endpoint.h */
 	unsigned	 nlisten;
 	char		*metrics;	/* ADDR:PORT, or NULL */
+
+	char		*tls_certificate;	/* files, or NULL */
+	char		*tls_key;
+	struct nr_tls	*tls;		/* what they hold */
 
 	/* Who may tell for whom a connection is. */
 	struct nr_network proxies[NR_PROXIES_MAX];
@@ -145,6 +151,9 @@ int	nr_relay_config_load(struct nr_relay_config *c,
 void	nr_relay_config_keep(struct nr_relay_config *next,
 	    struct nr_relay_config *was, nr_complaint_fn *complain,
 	    void *ctx);
+
+/* Does it listen with TLS anywhere? */
+int	nr_relay_config_has_tls(const struct nr_relay_config *c);
 
 /* What is wrong with the settings together; NULL where nothing is. */
 const char *nr_relay_config_check(const struct nr_relay_config *c);

@@ -60,6 +60,7 @@ nr_endpoint_parse(struct nr_endpoint *out, const char *text)
 	struct nr_endpoint e = { .path = NULL };
 
 	e.proxy = take_prefix(&text, "proxy:");
+	e.tls = take_prefix(&text, "tls:");
 	if (strncmp(text, "unix:/", 6) == 0) {
 		e.path = text + 5;
 		if (strlen(e.path) >=

@@ -1,6 +1,6 @@
 /*
- * endpoint.h - where a relay listens: [proxy:]ADDRESS:PORT or
- * [proxy:]unix:/path.
+ * endpoint.h - where a relay listens: ADDRESS:PORT or unix:/path, with
+ * proxy:, tls: or proxy:tls: before it, in the order of what comes first.
  */
 #ifndef NR_RELAY_ENDPOINT_H
 #define NR_RELAY_ENDPOINT_H
@@ -11,6 +11,7 @@
 
 struct nr_endpoint {
 	int		 proxy;		/* PROXY headers come first */
+	int		 tls;
 	const char	*path;		/* in the text, of a Unix socket */
 	char		 address[NR_ADDRESS_MAX];	/* without brackets */
 	int		 port;

@@ -105,6 +105,7 @@ struct nr_relay {
 
 	struct lws_context	*lws;
 	struct lws_vhost	*vhost;
+	struct lws_vhost	*tls_vhost;	/* NULL without TLS */
 
 	atomic_int		 woken;		/* the socket thread was */
 	atomic_int		 stopping;	/* how often we were told */
@@ -122,6 +123,7 @@ struct nr_relay {
 	struct nr_snap		*snap;		/* to see what is stored */
 	struct nr_sha256	*sha;
 	lws_retry_bo_t		 retry;		/* when to ping */
+	lws_sorted_usec_list_t	 expiring;	/* the certificate */
 	lws_sorted_usec_list_t	 watching;	/* who takes nothing */
 	lws_sorted_usec_list_t	 timer;		/* while draining */
 	int64_t			 drain_since;	/* ms */

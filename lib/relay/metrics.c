@@ -11,6 +11,7 @@
 
 #include "event/event.h"
 #include "event/tags.h"
+#include "relay/tls.h"
 #include "util/err.h"
 #include "util/times.h"
 #include "util/version.h"
@@ -398,6 +399,10 @@ process(struct out *o, const struct nr_relay *r)
 		    (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
 		    (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6);
 	}
+	one(o, "nr_certificate_expires_seconds", "gauge",
+	    "When the certificate expires; 0 without TLS.",
+	    r->config->tls != NULL && nr_tls_expires(r->config->tls) > 0 ?
+	    (uint64_t)nr_tls_expires(r->config->tls) : 0);
 	one(o, "process_start_time_seconds", "gauge", "When it began.",
 	    (uint64_t)r->started);
 }

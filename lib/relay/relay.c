@@ -16,12 +16,14 @@
 #include "relay/accept.h"
 #include "relay/internal.h"
 #include "relay/session.h"
+#include "relay/tls.h"
 #include "util/err.h"
 #include "util/times.h"
 
 #define WRITE_ROUND	((size_t)256 * 1024)	/* for one connection */
 #define PONG_SECONDS	30	/* for an answer to a ping, at most */
 #define CLOSE_SECONDS	3	/* for a peer to close, too */
+#define EXPIRY_DAYS	14	/* left, of the certificate: say so */
 #define STALL_MS	1000	/* without taking a byte, while draining */
 
 /* What libwebsockets keeps for us with each connection. */
@@ -107,6 +109,25 @@ log_warning(void *ctx, const char *text)
 	nr_relay_note(ctx, NR_LOG_WARN, "configuration", NULL, "%s", text);
 }
 
+/* Say once a day, and at once, that the certificate has little time left. */
+static void
+watch_certificate(lws_sorted_usec_list_t *sul)
+{
+	struct nr_relay *r = lws_container_of(sul, struct nr_relay, expiring);
+	int64_t left;
+
+	lws_sul_schedule(r->lws, 0, sul, watch_certificate,
+	    (lws_usec_t)86400 * LWS_US_PER_SEC);
+	if (r->config->tls == NULL)
+		return;
+	left = nr_tls_expires(r->config->tls) - time(NULL);
+	if (left <= 0)
+		nr_relay_log(r, NR_LOG_WARN, "the certificate has expired");
+	else if (left < (int64_t)EXPIRY_DAYS * 86400)
+		nr_relay_log(r, NR_LOG_WARN,
+		    "the certificate expires in %d days", (int)(left / 86400));
+}
+
 /* The socket thread's part of nr_relay_reload(). */
 static void
 take_config(struct nr_relay *r)
@@ -122,6 +143,7 @@ take_config(struct nr_relay *r)
 	atomic_store(&r->log_level, next->log_level);
 	atomic_store(&r->next_config, NULL);
 	pthread_rwlock_unlock(&r->config_lock);
+	watch_certificate(&r->expiring);
 	sem_post(&r->config_taken);
 }
 
@@ -478,8 +500,10 @@ adopt(struct nr_relay *r, struct nr_arrival *v)
 		return;
 	}
 	memset(&d, 0, sizeof(d));
-	d.vh = r->vhost;
+	d.vh = v->at->tls ? r->tls_vhost : r->vhost;
 	d.type = LWS_ADOPT_SOCKET | LWS_ADOPT_HTTP;
+	if (v->at->tls)
+		d.type |= LWS_ADOPT_ALLOW_SSL;
 	d.fd.sockfd = v->fd;
 	d.opaque = v;
 	r->adopting = v;
@@ -570,6 +594,8 @@ callback(struct lws *wsi, enum lws_callback_reasons reason, void *user,
 	struct nr_relay *r;
 
 	switch (reason) {
+	case LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS:
+		return nr_tls_serve(relay_of(wsi), user);
 	case LWS_CALLBACK_WSI_DESTROY:
 		departed(relay_of(wsi), lws_get_opaque_user_data(wsi));
 		return 0;
@@ -621,7 +647,7 @@ static const struct lws_protocols protocols[] = {
  * never be told by where it is.
  */
 static int
-add_vhost(struct nr_relay *r)
+add_vhost(struct nr_relay *r, int tls, struct lws_vhost **out)
 {
 	struct lws_context_creation_info info;
 
@@ -630,18 +656,25 @@ add_vhost(struct nr_relay *r)
 	info.protocols = protocols;
 	info.timeout_secs_ah_idle = (unsigned)r->config->handshake_seconds;
 	info.keepalive_timeout = 5;
-	r->vhost = lws_create_vhost(r->lws, &info);
-	return r->vhost != NULL ? NR_OK : ENOMEM;
+	if (tls) {
+		info.options = LWS_SERVER_OPTION_CREATE_VHOST_SSL_CTX |
+		    LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
+		info.alpn = "http/1.1";
+	}
+	*out = lws_create_vhost(r->lws, &info);
+	return *out != NULL ? NR_OK : ENOMEM;
 }
 
 static int
 start_sockets(struct nr_relay *r, lws_retry_bo_t *retry_policy)
 {
 	struct lws_context_creation_info info;
-	int rc;
+	int rc, tls = nr_relay_config_has_tls(r->config);
 
 	memset(&info, 0, sizeof(info));
 	info.options = LWS_SERVER_OPTION_EXPLICIT_VHOSTS;
+	if (tls)
+		info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
 	info.user = r;
 	info.pt_serv_buf_size = 32 * 1024;
 	/* Made as they are needed: those who are slow must not have all. */
@@ -656,8 +689,10 @@ start_sockets(struct nr_relay *r, lws_retry_bo_t *retry_policy)
 	info.retry_and_idle_policy = retry_policy;
 	if ((r->lws = lws_create_context(&info)) == NULL)
 		return ENOMEM;
-	if ((rc = add_vhost(r)) != NR_OK)
+	if ((rc = add_vhost(r, 0, &r->vhost)) != NR_OK ||
+	    (tls && (rc = add_vhost(r, 1, &r->tls_vhost)) != NR_OK))
 		return rc;
+	watch_certificate(&r->expiring);
 	watch(&r->watching);
 	return NR_OK;
 }

@@ -29,6 +29,8 @@ export function ok(pass, name, detail) {
 export const is = (got, want, name) =>
   ok(JSON.stringify(got) === JSON.stringify(want), name, { got, want })
 export const note = text => console.log('# ' + text)
+// Go on counting behind tests that were made elsewhere.
+export const go = from => { n = from }
 export function done() {
   console.log(`1..${n}`)
   process.exit(failed ? 1 : 0)
