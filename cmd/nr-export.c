@@ -215,7 +215,7 @@ export_to_end(struct run *run)
 	int64_t held;
 	uint64_t number;
 	struct nr_hit hit;
-	int end = 0;
+	int end = 0, rc;
 
 	while (!end) {
 		check(run, nr_snap_renew(run->sn));
@@ -225,8 +225,10 @@ export_to_end(struct run *run)
 			end = exhausted(run);
 			if (end)
 				break;
-			check(run, nr_snap_at(run->sn, &hit, number,
-			    time(NULL)));
+			rc = nr_snap_at(run->sn, &hit, number, time(NULL));
+			if (rc == NR_ESTALE)
+				break;	/* a newer snapshot will do */
+			check(run, rc);
 			if (hit.line.p == NULL) {
 				number = nr_snap_next_number(run->sn);
 				end = 1;

@@ -1,7 +1,9 @@
 /*
  * nr-store: look after a store.
  */
+#include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +23,8 @@ static const char usage[] =
     "       nr-store [-Pq] [-S dir] [--force] reindex\n"
     "       nr-store [-Pq] [-S dir] [--force] delete [--dry-run]\n"
     "           [filter flags] filter ...\n"
+    "       nr-store [-Pq] [-S dir] [--force] compact [--dry-run]\n"
+    "           [--min-dead percent] [--rate bytes] [segment ...]\n"
     NR_FILTER_HELP;
 
 /* What the command line says. */
@@ -29,6 +33,7 @@ struct args {
 	unsigned		 flags;
 	int			 progress;
 	int			 json, full, dry_run;
+	const char		*min_dead, *rate;
 	struct nr_filter_args	 filter;
 	int			 filtered;
 	char			**operands;
@@ -361,9 +366,113 @@ do_delete(struct args *a)
 	return NR_EX_OK;
 }
 
+/* ---- compact ----------------------------------------------------------------------- */
+
+static volatile sig_atomic_t caught;
+
+static void
+on_signal(int sig)
+{
+	caught = sig;
+}
+
+static int
+was_caught(void *ctx)
+{
+	(void)ctx;
+	return caught != 0;
+}
+
+struct compacted {
+	uint64_t	segments, before, after, lines;
+};
+
+static void
+add_compacted(void *ctx, const struct nr_compacted *c)
+{
+	struct compacted *sum = ctx;
+	char line[160];
+	int n;
+
+	n = snprintf(line, sizeof(line), "{\"segment\":%" PRIu32
+	    ",\"before\":%" PRIu64 ",\"after\":%" PRIu64 ",\"lines\":%"
+	    PRIu64 "}\n", c->segment, c->before, c->after, c->lines);
+	nr_out(line, (size_t)n);
+	nr_out_flush();
+	sum->segments++;
+	sum->before += c->before;
+	sum->after += c->after;
+	sum->lines += c->lines;
+}
+
+static uint64_t
+number_of(const char *text, uint64_t most)
+{
+	char *end;
+	uint64_t v = strtoull(text, &end, 10);
+
+	if (*text < '0' || *text > '9' || *end != '\0' || v > most)
+		nr_bad_usage("not a number from 0 to %" PRIu64 ": %s", most,
+		    text);
+	return v;
+}
+
+/* The operands as numbers of segments; the caller's to free(). */
+static uint32_t *
+segments_of(const struct args *a)
+{
+	uint32_t *list;
+	int i;
+
+	if ((list = calloc((size_t)a->noperands + 1, sizeof(*list))) == NULL)
+		need(a, ENOMEM);
+	for (i = 0; i < a->noperands; i++)
+		list[i] = (uint32_t)number_of(a->operands[i], UINT32_MAX);
+	return list;
+}
+
+static int
+do_compact(const struct args *a)
+{
+	struct compacted sum = { 0 };
+	struct nr_compaction c = {
+		.min_dead = a->min_dead == NULL ? a->noperands > 0 ? 0 : 20 :
+		    (unsigned)number_of(a->min_dead, 100),
+		.rate = a->rate == NULL ? 0 : number_of(a->rate, UINT64_MAX),
+		.dry_run = a->dry_run, .nsegments = (size_t)a->noperands,
+		.stop = was_caught, .report = add_compacted, .ctx = &sum
+	};
+	struct sigaction sa = { .sa_handler = on_signal };
+	uint32_t *segments = segments_of(a);
+	struct nr_store *st;
+	int rc;
+
+	c.segments = a->noperands > 0 ? segments : NULL;
+	st = nr_store_need(a->dir, a->flags, 0, a->progress);
+	/* A step is finished first. */
+	(void)sigaction(SIGINT, &sa, NULL);
+	(void)sigaction(SIGTERM, &sa, NULL);
+	rc = nr_store_compact(st, &c);
+	nr_store_close(st);
+	free(segments);
+	if (!nr_quiet)
+		fprintf(stderr, "%s: %" PRIu64 " segments, %" PRIu64
+		    " lines %s, %" PRIu64 " bytes to %" PRIu64 "%s\n",
+		    nr_progname(), sum.segments, sum.lines, a->dry_run ?
+		    "would be dropped" : "dropped", sum.before, sum.after,
+		    c.stopped ? ", interrupted" : "");
+	need(a, rc);
+	if (c.stopped) {
+		nr_out_close();
+		(void)signal(caught, SIG_DFL);
+		(void)raise(caught);
+	}
+	return NR_EX_OK;
+}
+
 /* ---- the command line ---------------------------------------------------------------- */
 
-enum { DRY_RUN = NR_OPT_FIRST, FORCE, FULL, JSON };
+enum { DRY_RUN = NR_OPT_FIRST, FORCE, FULL, JSON, MIN_DEAD, RATE };
 
 static void
 option(struct args *a, int ch)
@@ -380,6 +489,12 @@ option(struct args *a, int ch)
 		break;
 	case JSON:
 		a->json = 1;
+		break;
+	case MIN_DEAD:
+		a->min_dead = optarg;
+		break;
+	case RATE:
+		a->rate = optarg;
 		break;
 	case 'P':
 		a->progress = 1;
@@ -409,8 +524,10 @@ main(int argc, char *argv[])
 		{ "force", no_argument, NULL, FORCE },
 		{ "full", no_argument, NULL, FULL },
 		{ "json", no_argument, NULL, JSON },
+		{ "min-dead", required_argument, NULL, MIN_DEAD },
 		{ "progress", no_argument, NULL, 'P' },
 		{ "quiet", no_argument, NULL, 'q' },
+		{ "rate", required_argument, NULL, RATE },
 		{ "store", required_argument, NULL, 'S' },
 		NR_LONG_COMMON, { NULL, 0, NULL, 0 }
 	};
@@ -433,8 +550,15 @@ main(int argc, char *argv[])
 		nr_out_close();
 		return status;
 	}
-	if (a.noperands > 0 || a.filtered)
+	if (a.filtered)
 		nr_bad_usage("%s takes no filter", verb);
+	if (strcmp(verb, "compact") == 0) {
+		status = do_compact(&a);
+		nr_out_close();
+		return status;
+	}
+	if (a.noperands > 0)
+		nr_bad_usage("%s takes no operand", verb);
 	if (strcmp(verb, "stat") == 0)
 		status = do_stat(&a);
 	else if (strcmp(verb, "check") == 0)

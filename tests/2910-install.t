@@ -52,7 +52,7 @@ complete_words() {	# WORDS... : what bash offers for the last one
 for p in $(cat names); do
 	usage_options "$p" >want
 	case $p in
-	nr-store)	verbs='stat check reindex delete' ;;
+	nr-store)	verbs='stat check reindex delete compact' ;;
 	nr-bench)	verbs='gen load' ;;
 	*)		verbs= ;;
 	esac

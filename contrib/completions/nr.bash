@@ -8,7 +8,7 @@ _nr() {
 	for w in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
 		case $prog:$w in
 		nr-store:stat | nr-store:check | nr-store:reindex | \
-		nr-store:delete | nr-bench:gen | nr-bench:load)
+		nr-store:delete | nr-store:compact | nr-bench:gen | nr-bench:load)
 			verb=$w
 			break ;;
 		esac
@@ -30,7 +30,7 @@ _nr() {
 			--store -z --zstd --help --version' ;;
 	nr-store)
 		words='-P --progress -q --quiet --force -S --store --help
-			--version stat check reindex delete' ;;
+			--version stat check reindex delete compact' ;;
 	nr-store:stat)
 		words='-P --progress -q --quiet --force -S --store --help
 			--version --json' ;;
@@ -40,6 +40,9 @@ _nr() {
 	nr-store:reindex)
 		words='-P --progress -q --quiet --force -S --store --help
 			--version' ;;
+	nr-store:compact)
+		words='-P --progress -q --quiet --force -S --store --help
+			--version --dry-run --min-dead --rate' ;;
 	nr-store:delete)
 		words='-P --progress -q --quiet --force -S --store --help
 			--version --dry-run -a -d -e -i -k -l -p -s -t -u' ;;

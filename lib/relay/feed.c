@@ -67,6 +67,10 @@ publish_some(struct nr_feed *f, int *more)
 		*more = n == AT_ONCE;
 	}
 	nr_snap_release(f->sn);
+	if (rc == NR_ESTALE) {		/* a newer snapshot will do */
+		*more = 1;
+		rc = NR_OK;
+	}
 	return rc;
 }
 

@@ -111,7 +111,6 @@ bulk_new(struct nr_bulk **out, struct nr_store *st)
 	if ((b = calloc(1, sizeof(*b))) == NULL)
 		return ENOMEM;
 	b->w.st = st;
-	b->w.maps.log = &st->log;
 	b->w.dead = &b->dead;
 	rc = nr_sorter_new(&b->sorter, st->dirfd, HELD);
 	b->w.sorter = b->sorter;
@@ -270,9 +269,11 @@ nr_bulk_begin(struct nr_store *st)
 	if ((rc = bulk_new(&b, st)) != NR_OK)
 		goto back;
 	if (b->w.head.next != 0 || b->w.head.deaths != 0 ||
-	    nr_log_size(&st->log, b->w.head.end.segment + 1, &size) != ENOENT ||
+	    nr_log_size(&st->log, b->w.head.end.segment + 1, 0,
+	    &size) != ENOENT ||
 	    (b->w.head.end.segment != 0 && nr_log_size(&st->log,
-	    b->w.head.end.segment, &size) == NR_OK && size > b->w.head.end.offset))
+	    b->w.head.end.segment, 0, &size) == NR_OK &&
+	    size > b->w.head.end.offset))
 		rc = NR_EBUSY;
 	if (rc == NR_OK)
 		rc = mark_building(st);
@@ -335,6 +336,7 @@ nr_bulk_end(struct nr_store *st)
 struct block {
 	struct nr_buf	 text;
 	uint32_t	 segment;
+	uint32_t	 gen;
 	uint64_t	 offset;
 	struct nr_item	*item;		/* line {NULL, 0}: not an event */
 	size_t		 nitems, capitems;
@@ -342,8 +344,9 @@ struct block {
 };
 
 struct rebuild {
-	int			 lenient;	/* a missing segment is no matter */
 	struct nr_store		*st;
+	struct nr_logfile	*file;		/* a segment each */
+	size_t			 nfiles;
 	struct nr_bulk		*b;
 	struct nr_deaths	 deaths;
 	struct nr_verifier	**verifier;
@@ -393,6 +396,10 @@ check_block(void *ctx, unsigned worker, void *job)
 	}
 }
 
+/*
+ * An event that is recorded as dead dies when it has had its effect, for
+ * that it has had.
+ */
 static int
 apply_line(struct rebuild *r, struct nr_item *item, struct nr_place *at)
 {
@@ -400,12 +407,11 @@ apply_line(struct rebuild *r, struct nr_item *item, struct nr_place *at)
 
 	if (item->line.p == NULL)
 		return NR_OK;
-	if ((rc = bulk_apply(r->b, item, at, 0, -1)) != NR_OK)
+	if ((rc = bulk_apply(r->b, item, at, 0, -1)) != NR_OK ||
+	    item->result != NR_PUT_STORED ||
+	    !nr_rules_doomed(&r->deaths, &item->ev))
 		return rc;
-	if (!nr_deaths_has(&r->deaths, at))
-		return NR_OK;
-	return nr_rules_ban(&r->b->w, item->ev.id,
-	    item->result == NR_PUT_STORED ? item->number : UINT64_MAX);
+	return nr_rules_end(&r->b->w, item->number);
 }
 
 static int
@@ -419,7 +425,8 @@ apply_block(struct rebuild *r, struct block *blk)
 
 	for (i = 0; rc == NR_OK && i < blk->nitems; i++) {
 		at.offset = (uint32_t)offset;
-		at.len = (uint32_t)blk->item[i].line.len;
+		at.len = (uint32_t)blk->item[i].line.len | (blk->gen & 1 ?
+		    NR_PLACE_ODD : 0);
 		rc = apply_line(r, &blk->item[i], &at);
 		offset += blk->item[i].line.len + 1;
 	}
@@ -511,8 +518,8 @@ read_block(int fd, struct block *blk, uint64_t offset, enum next *next)
 
 /* One step through a segment; *next is END when it is done. */
 static int
-read_some(struct rebuild *r, int fd, uint32_t segment, uint64_t *offset,
-    enum next *next)
+read_some(struct rebuild *r, int fd, const struct nr_logfile *f,
+    uint64_t *offset, enum next *next)
 {
 	struct block *blk;
 	uint64_t was = *offset;
@@ -520,7 +527,8 @@ read_some(struct rebuild *r, int fd, uint32_t segment, uint64_t *offset,
 
 	if ((rc = claim(r, &blk)) != NR_OK)
 		return rc;
-	blk->segment = segment;
+	blk->segment = f->segment;
+	blk->gen = f->gen;
 	blk->offset = *offset;
 	if ((rc = read_block(fd, blk, *offset, next)) != NR_OK)
 		return rc;
@@ -528,7 +536,7 @@ read_some(struct rebuild *r, int fd, uint32_t segment, uint64_t *offset,
 		/* It costs itself, unless nothing follows. */
 		rc = nr_tail_line_end(fd, offset, &found);
 		if (rc == NR_OK && found)
-			return nr_writer_count(&r->b->w, segment,
+			return nr_writer_count(&r->b->w, f->segment,
 			    (int64_t)(*offset - was), 1);
 		*offset = was;
 		*next = TORN;
@@ -544,24 +552,25 @@ read_some(struct rebuild *r, int fd, uint32_t segment, uint64_t *offset,
 }
 
 static int
-read_segment(struct rebuild *r, uint32_t segment, int last)
+read_segment(struct rebuild *r, const struct nr_logfile *f, int last)
 {
+	struct nr_segrec rec = { .first = UINT64_MAX, .gen = f->gen };
 	char name[NR_LOG_NAME_MAX];
 	enum next next = LINES;
 	uint64_t offset = 0;
 	int fd, rc = NR_OK;
 
-	nr_log_name(name, segment);
+	nr_log_name(name, f->segment, f->gen, 0);
 	fd = openat(r->st->log.dirfd, name, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 && errno == ENOENT)
-		return r->lenient ? NR_OK : NR_ECORRUPT;
 	if (fd < 0)
 		return errno;
+	if (f->gen > 0)
+		rc = nr_writer_segment_put(&r->b->w, f->segment, &rec);
 	while (rc == NR_OK && next != END && next != TORN)
-		rc = read_some(r, fd, segment, &offset, &next);
+		rc = read_some(r, fd, f, &offset, &next);
 	close(fd);
-	if (rc == NR_OK && next == TORN && last)
-		rc = nr_tail_set_aside(r->st, segment, offset);
+	if (rc == NR_OK && next == TORN && last && f->gen == 0)
+		rc = nr_tail_set_aside(r->st, f->segment, offset);
 	return rc;
 }
 
@@ -582,54 +591,152 @@ start_workers(struct rebuild *r)
 	    sizeof(struct block), check_block, NULL, r);
 }
 
+/*
+ * The newest generation of each segment; what it replaces, and what was
+ * never finished, is removed.
+ */
 static int
-replay(struct rebuild *r, uint32_t last)
+choose_files(struct rebuild *r)
 {
+	struct nr_log *l = &r->st->log;
+	size_t i, n = 0;
+	int rc;
+
+	if ((rc = nr_log_list(l, &r->file, &r->nfiles)) != NR_OK)
+		return rc;
+	for (i = 0; rc == NR_OK && i < r->nfiles; i++) {
+		if (r->file[i].tmp) {
+			rc = nr_log_remove(l, &r->file[i]);
+			continue;
+		}
+		if (n > 0 && r->file[n - 1].segment == r->file[i].segment)
+			rc = nr_log_remove(l, &r->file[--n]);
+		r->file[n++] = r->file[i];
+	}
+	r->nfiles = n;
+	return rc;
+}
+
+/* Is there each segment from the first to the last? */
+static int
+complete(const struct rebuild *r)
+{
+	return r->nfiles == 0 ||
+	    r->file[r->nfiles - 1].segment == r->nfiles;
+}
+
+static int
+replay(struct rebuild *r)
+{
+	const struct nr_logfile *f = r->file;
 	uint64_t size;
-	uint32_t s;
+	size_t i;
 	int rc = NR_OK;
 
-	for (s = 1; s <= last; s++)
-		if (nr_log_size(&r->st->log, s, &size) == NR_OK)
+	for (i = 0; i < r->nfiles; i++)
+		if (nr_log_size(&r->st->log, f[i].segment, f[i].gen,
+		    &size) == NR_OK)
 			r->total += size;
-	for (s = 1; rc == NR_OK && s <= last; s++)
-		rc = read_segment(r, s, s == last);
+	for (i = 0; rc == NR_OK && i < r->nfiles; i++)
+		rc = read_segment(r, &f[i], i == r->nfiles - 1);
 	while (rc == NR_OK && r->pending > 0)
 		rc = apply_one(r);
 	nr_pool_free(r->pool, clear_block);
 	return rc;
 }
 
+/* An address may be dead before its lines come: they do nothing else. */
+static int
+remember_addresses(struct rebuild *r)
+{
+	size_t i;
+	int rc = NR_OK;
+
+	for (i = 0; rc == NR_OK && i < r->deaths.nothers; i++) {
+		rc = nr_rules_remember(&r->b->w, &r->deaths.other[i]);
+		if (rc == NR_OK && ++r->b->since_commit >= COMMIT_EVENTS)
+			rc = bulk_commit(r->b);
+	}
+	return rc;
+}
+
+static int
+remember_ids(struct rebuild *r)
+{
+	size_t i;
+	int rc = NR_OK;
+
+	for (i = 0; rc == NR_OK && i < r->deaths.nids; i++) {
+		rc = nr_rules_remember(&r->b->w, &r->deaths.id[i]);
+		if (rc == NR_OK && ++r->b->since_commit >= COMMIT_EVENTS)
+			rc = bulk_commit(r->b);
+	}
+	return rc;
+}
+
+/*
+ * A killed writer may have left lines that nobody has synced.  What has
+ * been compacted is not appended to any more.
+ */
+static int
+end_log(struct rebuild *r)
+{
+	const struct nr_logfile *last = &r->file[r->nfiles - 1];
+	struct nr_end *end = &r->b->w.head.end;
+	int rc;
+
+	if (r->nfiles == 0)
+		return NR_OK;
+	if (last->gen == 0)
+		rc = nr_log_sync(&r->st->log, last->segment);
+	else
+		rc = nr_log_create(&r->st->log, last->segment + 1);
+	if (last->gen > 0 || end->segment < last->segment) {
+		end->segment = last->segment + (last->gen > 0);
+		end->offset = 0;
+		r->b->w.pending_at = *end;
+	}
+	return rc;
+}
+
+static int
+rebuild(struct rebuild *r)
+{
+	uint64_t deaths = 0;
+	int rc;
+
+	if ((rc = nr_deaths_load(r->st, &r->deaths, &deaths)) != NR_OK ||
+	    (rc = remember_addresses(r)) != NR_OK ||
+	    (rc = start_workers(r)) != NR_OK ||
+	    (rc = replay(r)) != NR_OK ||
+	    (rc = remember_ids(r)) != NR_OK ||
+	    (rc = end_log(r)) != NR_OK)
+		return rc;
+	r->b->w.head.deaths = deaths;
+	return bulk_finish(r->b);
+}
+
 int
 nr_rebuild(struct nr_store *st, int lenient)
 {
-	struct rebuild r = { .st = st, .lenient = lenient };
-	uint64_t deaths = 0;
-	uint32_t last;
+	struct rebuild r = { .st = st };
 	unsigned i;
 	int rc;
 
 	if ((rc = mark_building(st)) != NR_OK ||
 	    (rc = nr_index_remove(st)) != NR_OK ||
 	    (rc = nr_index_open(st)) != NR_OK ||
-	    (rc = nr_log_last(&st->log, &last)) != NR_OK ||
-	    (rc = bulk_new(&r.b, st)) != NR_OK)
+	    (rc = choose_files(&r)) != NR_OK ||
+	    (rc = bulk_new(&r.b, st)) != NR_OK) {
+		free(r.file);
 		return rc;
-	rc = nr_deaths_load(st, &r.deaths, &deaths);
-	if (rc == NR_OK)
-		rc = start_workers(&r);
-	if (rc == NR_OK)
-		rc = replay(&r, last);
-	/* A killed writer may have left lines that nobody has synced. */
-	if (rc == NR_OK && last > 0)
-		rc = nr_log_sync(&st->log, last);
-	r.b->w.head.deaths = deaths;
-	if (rc == NR_OK)
-		rc = bulk_finish(r.b);
+	}
+	rc = lenient || complete(&r) ? rebuild(&r) : NR_ECORRUPT;
 	bulk_free(r.b);
 	for (i = 0; r.verifier != NULL && i < r.nworkers; i++)
 		nr_verifier_free(r.verifier[i]);
 	free(r.verifier);
+	free(r.file);
 	nr_deaths_free(&r.deaths);
 	return rc != NR_OK ? rc : mark_built(st);
 }

@@ -264,6 +264,7 @@ clear_block(void *job)
 struct walk {
 	struct check	*k;
 	uint32_t	 segment;
+	uint32_t	 gen;
 	uint64_t	 offset;	/* of the next line */
 	uint64_t	 end;		/* of what is committed */
 	uint64_t	 lineno;
@@ -376,7 +377,7 @@ check_segment(struct walk *w, struct nr_pool *pool)
 	unsigned pending = 0;
 	int fd, rc, end;
 
-	nr_log_name(name, w->segment);
+	nr_log_name(name, w->segment, w->gen, 0);
 	fd = openat(w->k->st->log.dirfd, name, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return errno;
@@ -433,8 +434,9 @@ check_log(struct check *k, struct nr_pool *pool)
 	}
 	for (i = 0; rc == NR_OK && i < n; i++) {
 		w.segment = seg[i].number;
+		w.gen = seg[i].gen;
 		w.end = seg[i].bytes;
-		rc = nr_log_size(&k->st->log, w.segment, &size);
+		rc = nr_log_size(&k->st->log, w.segment, w.gen, &size);
 		if (rc == ENOENT || (rc == NR_OK && size < w.end)) {
 			found(k, "segment %" PRIu32 " is %s", w.segment,
 			    rc == ENOENT ? "missing" : "cut short");
@@ -565,14 +567,21 @@ nr_store_check(struct nr_store *st, struct nr_check *c)
 	c->lines = c->live = c->findings = 0;
 	if ((rc = nr_snap_new(&k.sn, st)) != NR_OK)
 		return rc;
+	if ((rc = nr_compact_lock(st)) != NR_OK) {
+		nr_snap_free(k.sn);
+		return rc;
+	}
 	/*
 	 * The one reader that holds its snapshot for long: what it checks
-	 * must not change under it.
+	 * must not change under it, and a segment must be one file.
 	 */
-	rc = nr_snap_renew(k.sn);
+	rc = nr_compact_resume(st);
+	if (rc == NR_OK)
+		rc = nr_snap_renew(k.sn);
 	if (rc == NR_OK)
 		rc = run(&k);
 	nr_snap_free(k.sn);
+	nr_compact_unlock(st);
 	free(k.key);
 	free(k.table);
 	return nr_store_rc(st, rc);

@@ -1,8 +1,15 @@
 /*
- * log/deaths.jsonl: events that died for a reason which the log itself
- * does not hold, such as the operator's word.  A rebuild honours them.
+ * log/deaths.jsonl: what is dead for a reason that the other lines of the
+ * log do not hold: the operator's word, or a line that a compaction has
+ * dropped.  A rebuild honours it.
  *
- *	{"segment":1,"offset":1234,"id":"..."}
+ *	{"id":"..."}			on the operator's word
+ *	{"id":"...","by":"..."}		deleted by this key
+ *	{"kind":30023,"pubkey":"...","d":"...","until":1700000000}
+ *					an address, up to a created_at; d is
+ *					a hash
+ *
+ * Lines of older stores say where the event was, before its id.
  *
  * The file is synced before the index is committed, and is read on from
  * where the index knows it: what a killed writer left there is done.
@@ -49,12 +56,47 @@ read_file(struct nr_store *st, struct nr_buf *b, uint64_t offset)
 	return rc;
 }
 
+static int
+parse_id(const char *line, struct nr_death *d)
+{
+	char id[65] = "", who[65] = "";
+	int n = 0;
+
+	if (sscanf(line, "{\"id\":\"%64[0-9a-f]\"%n", id, &n) != 1 || n == 0)
+		(void)sscanf(line, "{\"segment\":%*u,\"offset\":%*u,"
+		    "\"id\":\"%64[0-9a-f]\"%n", id, &n);
+	if (n == 0 || strlen(id) != 64 || !nr_hex_decode(d->id, id, 32))
+		return 0;
+	d->type = NR_DEATH_ID;
+	memset(d->who, 0, 32);
+	if (line[n] == '}')
+		return 1;
+	return sscanf(line + n, ",\"by\":\"%64[0-9a-f]\"}", who) == 1 &&
+	    strlen(who) == 64 && nr_hex_decode(d->who, who, 32);
+}
+
+static int
+parse_address(const char *line, struct nr_death *d)
+{
+	char pubkey[65], hash[33];
+	unsigned kind;
+
+	d->type = NR_DEATH_ADDRESS;
+	if (sscanf(line, "{\"kind\":%u,\"pubkey\":\"%64[0-9a-f]\","
+	    "\"d\":\"%32[0-9a-f]\",\"until\":%" SCNd64 "}", &kind, pubkey,
+	    hash, &d->until) != 4 || strlen(pubkey) != 64 ||
+	    strlen(hash) != 32)
+		return 0;
+	nr_put_be(d->address, kind, 2);
+	return nr_hex_decode(d->address + 2, pubkey, 32) &&
+	    nr_hex_decode(d->address + 34, hash, 16);
+}
+
 /* Take the next complete line; returns 0 at the end. */
 static int
-next(const struct nr_buf *b, size_t *at, struct nr_place *place,
-    unsigned char id[32], int *valid)
+next(const struct nr_buf *b, size_t *at, struct nr_death *d, int *valid)
 {
-	char line[128], hex[65];
+	char line[256];
 	const char *lf;
 	size_t n;
 
@@ -66,14 +108,31 @@ next(const struct nr_buf *b, size_t *at, struct nr_place *place,
 	if (*valid) {
 		memcpy(line, b->p + *at, n);
 		line[n] = '\0';
-		memset(place, 0, sizeof(*place));
-		*valid = sscanf(line, "{\"segment\":%" SCNu32 ",\"offset\":%"
-		    SCNu32 ",\"id\":\"%64[0-9a-f]\"}", &place->segment,
-		    &place->offset, hex) == 3 && strlen(hex) == 64 &&
-		    nr_hex_decode(id, hex, 32);
+		*valid = parse_id(line, d) || parse_address(line, d);
 	}
 	*at += n + 1;
 	return 1;
+}
+
+int
+nr_death_write(struct nr_buf *b, const struct nr_death *d)
+{
+	static const unsigned char operator[32];
+	char one[65], two[65];
+
+	if (d->type == NR_DEATH_ADDRESS) {
+		nr_hex_encode(one, d->address + 2, 32);
+		nr_hex_encode(two, d->address + 34, 16);
+		return nr_buf_addf(b, "{\"kind\":%u,\"pubkey\":\"%.64s\","
+		    "\"d\":\"%.32s\",\"until\":%" PRId64 "}\n",
+		    (unsigned)nr_get_be(d->address, 2), one, two, d->until);
+	}
+	nr_hex_encode(one, d->id, 32);
+	if (memcmp(d->who, operator, 32) == 0)
+		return nr_buf_addf(b, "{\"id\":\"%.64s\"}\n", one);
+	nr_hex_encode(two, d->who, 32);
+	return nr_buf_addf(b, "{\"id\":\"%.64s\",\"by\":\"%.64s\"}\n", one,
+	    two);
 }
 
 static int
@@ -98,56 +157,30 @@ write_file(struct nr_store *st, const struct nr_buf *b, uint64_t offset)
 }
 
 int
-nr_deaths_append(struct nr_writer *w, const uint64_t *numbers, size_t n)
+nr_deaths_append(struct nr_writer *w, const struct nr_buf *lines)
 {
-	struct nr_buf b = { 0 };
-	struct nr_place at;
-	struct nr_view line;
-	size_t i;
-	int rc = NR_OK;
+	int rc;
 
-	for (i = 0; rc == NR_OK && i < n; i++) {
-		rc = nr_writer_line(w, &at, &line, numbers[i]);
-		if (rc == MDB_NOTFOUND) {
-			rc = NR_OK;
-			continue;
-		}
-		/* A line starts with {"id":" and the id. */
-		if (rc == NR_OK)
-			rc = nr_buf_addf(&b, "{\"segment\":%" PRIu32
-			    ",\"offset\":%" PRIu32 ",\"id\":\"%.64s\"}\n",
-			    at.segment, at.offset, line.p + 7);
-	}
-	if (rc == NR_OK && b.len > 0)
-		rc = write_file(w->st, &b, w->head.deaths);
+	if (lines->len == 0)
+		return NR_OK;
+	rc = write_file(w->st, lines, w->head.deaths);
 	if (rc == NR_OK)
-		w->head.deaths += b.len;
-	nr_buf_free(&b);
+		w->head.deaths += lines->len;
 	return rc;
 }
 
 int
 nr_deaths_take(struct nr_writer *w)
 {
-	unsigned char id[32];
 	struct nr_buf b = { 0 };
-	struct nr_place want, at;
-	struct nr_view line;
-	uint64_t number;
+	struct nr_death d;
 	size_t pos = 0;
 	int rc, valid;
 
 	rc = read_file(w->st, &b, w->head.deaths);
-	while (rc == NR_OK && next(&b, &pos, &want, id, &valid)) {
-		if (!valid)
-			continue;
-		rc = nr_writer_find_id(w, &number, &at, &line, id);
-		if (rc == NR_OK && number != UINT64_MAX &&
-		    (at.segment != want.segment || at.offset != want.offset))
-			continue;
-		if (rc == NR_OK)
-			rc = nr_rules_ban(w, id, number);
-	}
+	while (rc == NR_OK && next(&b, &pos, &d, &valid))
+		if (valid)
+			rc = nr_rules_death(w, &d);
 	if (rc == NR_OK)
 		w->head.deaths += pos;
 	nr_buf_free(&b);
@@ -155,52 +188,59 @@ nr_deaths_take(struct nr_writer *w)
 }
 
 static int
-place_cmp(const void *a, const void *b)
+death_cmp(const void *a, const void *b)
 {
-	const struct nr_place *x = a, *y = b;
+	const struct nr_death *x = a, *y = b;
 
-	if (x->segment != y->segment)
-		return x->segment < y->segment ? -1 : 1;
-	return (x->offset > y->offset) - (x->offset < y->offset);
+	return memcmp(x->id, y->id, 32);
 }
 
 int
 nr_deaths_load(struct nr_store *st, struct nr_deaths *d, uint64_t *bytes)
 {
-	unsigned char id[32];
-	struct nr_buf b = { 0 }, places = { 0 };
-	struct nr_place at;
+	struct nr_buf b = { 0 }, ids = { 0 }, others = { 0 };
+	struct nr_death death;
 	size_t pos = 0;
 	int rc, valid;
 
 	rc = read_file(st, &b, 0);
-	while (rc == NR_OK && next(&b, &pos, &at, id, &valid))
+	while (rc == NR_OK && next(&b, &pos, &death, &valid))
 		if (valid)
-			rc = nr_buf_add(&places, &at, sizeof(at));
+			rc = nr_buf_add(death.type == NR_DEATH_ID ? &ids :
+			    &others, &death, sizeof(death));
 	nr_buf_free(&b);
-	if (rc != NR_OK) {
-		nr_buf_free(&places);
-		return rc;
-	}
-	d->at = (void *)places.p;
-	d->n = places.len / sizeof(at);
+	d->id = (void *)ids.p;
+	d->nids = ids.len / sizeof(death);
+	d->other = (void *)others.p;
+	d->nothers = others.len / sizeof(death);
 	*bytes = pos;
-	if (d->n > 1)
-		qsort(d->at, d->n, sizeof(*d->at), place_cmp);
-	return NR_OK;
+	if (d->nids > 1)
+		qsort(d->id, d->nids, sizeof(*d->id), death_cmp);
+	return rc;
 }
 
-int
-nr_deaths_has(const struct nr_deaths *d, const struct nr_place *at)
+void
+nr_deaths_of_id(const struct nr_deaths *d, const struct nr_death **first,
+    size_t *n, const unsigned char id[32])
 {
-	return d->n > 0 &&
-	    bsearch(at, d->at, d->n, sizeof(*at), place_cmp) != NULL;
+	size_t lo = 0, hi = d->nids, mid;
+
+	while (lo < hi) {
+		mid = lo + (hi - lo) / 2;
+		if (memcmp(d->id[mid].id, id, 32) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	*first = d->id + lo;
+	for (*n = 0; lo < d->nids && memcmp(d->id[lo].id, id, 32) == 0; lo++)
+		++*n;
 }
 
 void
 nr_deaths_free(struct nr_deaths *d)
 {
-	free(d->at);
-	d->at = NULL;
-	d->n = 0;
+	free(d->id);
+	free(d->other);
+	memset(d, 0, sizeof(*d));
 }

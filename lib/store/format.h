@@ -15,7 +15,7 @@
 #include "event/event.h"
 #include "util/view.h"
 
-#define NR_STORE_VERSION	1
+#define NR_STORE_VERSION	2
 
 /*
  * The tables.  "author" stands for the last 8 bytes of a public key, "id4"
@@ -51,11 +51,18 @@ struct nr_place {
 #define NR_PLACE_LEN		0x0fffffffu
 #define NR_PLACE_EXPIRES	0x10000000u
 #define NR_PLACE_QUIET		0x20000000u
+#define NR_PLACE_ODD		0x40000000u	/* in an odd generation */
 
+/*
+ * A segment.  While a compaction moves its events' places over, some are
+ * in the file of generation gen and some in that of gen + 1.
+ */
 struct nr_segrec {
 	uint64_t	first;		/* number of its first event */
 	uint64_t	bytes, live_bytes;
 	uint64_t	lines, live_lines;
+	uint32_t	gen;		/* generation of its file */
+	uint32_t	moving;		/* places are being moved to the next */
 };
 
 /* The log's end, as committed. */
@@ -81,6 +88,7 @@ struct nr_head {
 	uint64_t	merge_step;	/* and their steps */
 	/* Of all events, about, and of those below merged. */
 	uint64_t	entries, merged_entries;
+	uint64_t	moves;		/* counts segments compacted */
 };
 
 #define NR_KEY_MAX	64

@@ -65,18 +65,39 @@ struct nr_store {
 	struct nr_young		*young;		/* NULL: nobody has asked */
 	uint64_t		 young_merged;	/* as last seen */
 	uint64_t		 young_keep;	/* as seen before that */
+	pthread_mutex_t		 compact_lock;	/* threads; COMPACT: processes */
+	pthread_mutex_t		 snaps_lock;
+	struct nr_snap		*snaps;		/* all of this process */
+	atomic_uint_fast64_t	 forgotten;	/* nr_head.moves, see snap.c */
 };
 
 /* Bytes of the log, looked up with a small cache of maps. */
-#define NR_MAPS_CACHED	16
+#define NR_MAPS_CACHED	32
 struct nr_maps {
 	struct nr_log	*log;
+	MDB_txn		*txn;
+	MDB_dbi		 segments;
+	uint64_t	 moves;		/* the cache is as of then */
 	struct nr_map	 map[NR_MAPS_CACHED];
 };
 
-/* The bytes at a place; valid while the log is open. */
+/* ---- maps.c ------------------------------------------------------------ */
+
+/* Look up by this transaction from now on; moves is its head's. */
+void	nr_maps_begin(struct nr_maps *m, struct nr_store *st, MDB_txn *txn,
+	    uint64_t moves);
+
+/*
+ * The bytes at a place, valid until the transaction ends.
+ * Returns  0, NR_ECORRUPT, NR_ESTALE (a compaction has removed the file
+ *	    since the transaction began), an LMDB code or errno.
+ */
 int	nr_maps_line(struct nr_maps *m, struct nr_view *line,
 	    const struct nr_place *at);
+
+/* A segment's record, or MDB_NOTFOUND. */
+int	nr_segrec_get(MDB_txn *txn, MDB_dbi segments, uint32_t segment,
+	    struct nr_segrec *out);
 
 /* Changes to a segment's record that wait for the commit. */
 struct nr_segdelta {
@@ -179,6 +200,8 @@ int	nr_writer_count(struct nr_writer *w, uint32_t segment,
 	    int64_t bytes, int64_t lines);
 int	nr_writer_count_live(struct nr_writer *w, uint32_t segment,
 	    int64_t bytes, int64_t lines);
+int	nr_writer_segment_put(struct nr_writer *w, uint32_t segment,
+	    const struct nr_segrec *rec);
 int	nr_writer_first(struct nr_writer *w, uint32_t segment,
 	    uint64_t number);
 
@@ -205,6 +228,54 @@ int	nr_merge_waits(struct nr_store *st, int *yes);
  */
 int	nr_merge_overdue(struct nr_store *st, size_t n);
 
+/* ---- tail.c, deaths.c, bulk.c ----------------------------------------- */
+
+int	nr_tail_take(struct nr_store *st);
+
+/* Keep bytes that are no whole line in a file of their own, and cut. */
+int	nr_tail_set_aside(struct nr_store *st, uint32_t segment,
+	    uint64_t offset);
+
+/* Move *offset behind the next LF, or to the end where there is none. */
+int	nr_tail_line_end(int fd, uint64_t *offset, int *found);
+
+/* lenient: a segment may be missing, since an operator wants it so. */
+int	nr_rebuild(struct nr_store *st, int lenient);
+
+#define NR_ADDRESS_LEN	(2 + 32 + 16)	/* kind, key, hash of d */
+
+/* A line of deaths.jsonl. */
+struct nr_death {
+	enum { NR_DEATH_ID, NR_DEATH_ADDRESS } type;
+	unsigned char	id[32];
+	unsigned char	who[32];	/* zeros: the operator */
+	unsigned char	address[NR_ADDRESS_LEN];
+	int64_t		until;		/* created_at of the last one */
+};
+
+/* Add it as a line. */
+int	nr_death_write(struct nr_buf *b, const struct nr_death *d);
+
+/* Write lines to the file, durably; they count when w commits. */
+int	nr_deaths_append(struct nr_writer *w, const struct nr_buf *lines);
+
+/* Do what the file has beyond what the index knows. */
+int	nr_deaths_take(struct nr_writer *w);
+
+/* All of the file, for a rebuild; free it also after a failure. */
+struct nr_deaths {
+	struct nr_death	*id;		/* sorted by it */
+	size_t		 nids;
+	struct nr_death	*other;
+	size_t		 nothers;
+};
+int	nr_deaths_load(struct nr_store *st, struct nr_deaths *d,
+	    uint64_t *bytes);
+void	nr_deaths_of_id(const struct nr_deaths *d,
+	    const struct nr_death **first, size_t *n,
+	    const unsigned char id[32]);
+void	nr_deaths_free(struct nr_deaths *d);
+
 /* ---- rules.c: what an event does to the others ------------------------ */
 
 /*
@@ -219,17 +290,27 @@ int	nr_rules_apply(struct nr_writer *w, struct nr_item *item,
 int	nr_rules_kill(struct nr_writer *w, uint64_t number);
 
 /*
- * The same for one that has expired.  The versions that it replaced stay
- * dead: in a replay, which knows no clock, it replaces them too.
+ * The same, for good: the versions that it replaced stay dead, too, where
+ * they would come back once its line is gone.
  */
-int	nr_rules_expire(struct nr_writer *w, uint64_t number);
+int	nr_rules_end(struct nr_writer *w, uint64_t number);
+
+/* Do and remember what a line of deaths.jsonl says. */
+int	nr_rules_death(struct nr_writer *w, const struct nr_death *d);
+
+/* Is that what becomes of an event that a rebuild comes to? */
+int	nr_rules_doomed(const struct nr_deaths *d, const struct nr_event *ev);
+
+/* Only remember it: the event itself has been seen to. */
+int	nr_rules_remember(struct nr_writer *w, const struct nr_death *d);
 
 /*
- * The same on the operator's word: it must not come back.  The id alone
- * is marked where number is UINT64_MAX.
+ * Visit the lines that deaths.jsonl must have before ev's line, which is
+ * dead, may be dropped: what it deleted, and up to when its address is.
  */
-int	nr_rules_ban(struct nr_writer *w, const unsigned char id[32],
-	    uint64_t number);
+typedef int	nr_each_death(void *ctx, const struct nr_death *d);
+int	nr_rules_legacy(struct nr_snap *sn, const struct nr_event *ev,
+	    nr_each_death *each, void *ctx);
 
 /* Where a live event is, and its line. */
 int	nr_writer_line(struct nr_writer *w, struct nr_place *at,
@@ -247,32 +328,21 @@ int	nr_find_id(MDB_cursor *ids, MDB_cursor *events, struct nr_maps *maps,
 int	nr_find_gone(MDB_cursor *gone_id, MDB_cursor *gone_addr,
 	    struct nr_sha256 *sha, int *gone, const struct nr_event *ev);
 
-/* ---- tail.c, deaths.c, bulk.c ----------------------------------------- */
+/* ---- compact.c ---------------------------------------------------------- */
 
-int	nr_tail_take(struct nr_store *st);
+/*
+ * Finish what a killed compaction left: places half moved over, files that
+ * nobody reads any more.  Under the lock COMPACT, or alone.
+ */
+int	nr_compact_resume(struct nr_store *st);
 
-/* Keep bytes that are no whole line in a file of their own, and cut. */
-int	nr_tail_set_aside(struct nr_store *st, uint32_t segment,
-	    uint64_t offset);
+/* Only remove the files that nobody reads any more. */
+int	nr_compact_tidy(struct nr_store *st);
 
-/* Move *offset behind the next LF, or to the end where there is none. */
-int	nr_tail_line_end(int fd, uint64_t *offset, int *found);
+int	nr_compact_lock(struct nr_store *st);
+void	nr_compact_unlock(struct nr_store *st);
 
-int	nr_deaths_append(struct nr_writer *w, const uint64_t *numbers,
-	    size_t n);
-int	nr_deaths_take(struct nr_writer *w);
-/* lenient: a segment may be missing, since an operator wants it so. */
-int	nr_rebuild(struct nr_store *st, int lenient);
-
-/* A set of places, for deaths during a rebuild. */
-struct nr_deaths {
-	struct nr_place	*at;
-	size_t		 n;
-};
-int	nr_deaths_load(struct nr_store *st, struct nr_deaths *d,
-	    uint64_t *bytes);
-int	nr_deaths_has(const struct nr_deaths *d, const struct nr_place *at);
-void	nr_deaths_free(struct nr_deaths *d);
+/* ---- tail.c, bulk.c ------------------------------------------------------- */
 
 /* Split text into lines and check each as an event of the log. */
 int	nr_log_line_valid(struct nr_verifier *v, struct nr_item *item,

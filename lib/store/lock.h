@@ -14,6 +14,7 @@
  *		  that a busy writer cannot keep others out
  *	WRITE	  exclusive, during a write transaction
  *	MERGE	  exclusive, for as long as a merge lasts (merge.c)
+ *	COMPACT	  exclusive, while segments are compacted or checked
  *
  * The file's text says who holds DOOR and WRITE, and who of those that are
  * in came first.
@@ -29,7 +30,8 @@ enum nr_lock_byte {
 	NR_LOCK_WANTED,
 	NR_LOCK_NEXT,
 	NR_LOCK_WRITE,
-	NR_LOCK_MERGE
+	NR_LOCK_MERGE,
+	NR_LOCK_COMPACT
 };
 
 /* Open or create the file in a directory.  Returns 0 or errno. */

@@ -14,12 +14,21 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "util/buf.h"
 #include "util/err.h"
 
 void
-nr_log_name(char out[NR_LOG_NAME_MAX], uint32_t segment)
+nr_log_name(char out[NR_LOG_NAME_MAX], uint32_t segment, uint32_t gen,
+    int tmp)
 {
-	snprintf(out, NR_LOG_NAME_MAX, "%08" PRIu32 ".jsonl", segment);
+	const char *end = tmp ? "tmp" : "jsonl";
+
+	if (gen == 0)
+		snprintf(out, NR_LOG_NAME_MAX, "%08" PRIu32 ".%s", segment,
+		    end);
+	else
+		snprintf(out, NR_LOG_NAME_MAX, "%08" PRIu32 ".%" PRIu32
+		    ".%s", segment, gen, end);
 }
 
 int
@@ -51,28 +60,44 @@ nr_log_close(struct nr_log *l)
 	pthread_mutex_destroy(&l->lock);
 }
 
-/* The number of a segment's file name, 0 for any other name. */
-static uint32_t
-segment_of(const char *name)
+/* What a file's name says; returns 0 for a name that is not ours. */
+static int
+parse_name(const char *name, struct nr_logfile *f)
 {
 	char want[NR_LOG_NAME_MAX];
+	unsigned long segment, gen = 0;
 	char *end;
-	unsigned long v;
 
-	v = strtoul(name, &end, 10);
-	if (v == 0 || v >= UINT32_MAX)
+	segment = strtoul(name, &end, 10);
+	if (*end == '.' && end[1] >= '1' && end[1] <= '9')
+		gen = strtoul(end + 1, &end, 10);
+	if (segment == 0 || segment >= UINT32_MAX || gen >= UINT32_MAX)
 		return 0;
-	nr_log_name(want, (uint32_t)v);
-	return strcmp(name, want) == 0 ? (uint32_t)v : 0;
+	f->segment = (uint32_t)segment;
+	f->gen = (uint32_t)gen;
+	f->tmp = strcmp(end, ".tmp") == 0;
+	nr_log_name(want, f->segment, f->gen, f->tmp);
+	return strcmp(name, want) == 0;
+}
+
+static int
+file_cmp(const void *a, const void *b)
+{
+	const struct nr_logfile *x = a, *y = b;
+
+	if (x->segment != y->segment)
+		return x->segment < y->segment ? -1 : 1;
+	return (x->gen > y->gen) - (x->gen < y->gen);
 }
 
 int
-nr_log_last(const struct nr_log *l, uint32_t *last)
+nr_log_list(const struct nr_log *l, struct nr_logfile **out, size_t *n)
 {
+	struct nr_buf b = { 0 };
+	struct nr_logfile f;
 	struct dirent *e;
-	uint32_t n, most = 0;
 	DIR *d;
-	int fd;
+	int fd, rc = NR_OK;
 
 	fd = openat(l->dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
@@ -81,21 +106,57 @@ nr_log_last(const struct nr_log *l, uint32_t *last)
 		close(fd);
 		return ENOMEM;
 	}
-	while ((e = readdir(d)) != NULL)
-		if ((n = segment_of(e->d_name)) > most)
-			most = n;
+	while (rc == NR_OK && (e = readdir(d)) != NULL)
+		if (parse_name(e->d_name, &f))
+			rc = nr_buf_add(&b, &f, sizeof(f));
 	closedir(d);
+	if (rc != NR_OK) {
+		nr_buf_free(&b);
+		return rc;
+	}
+	*out = (void *)b.p;
+	*n = b.len / sizeof(f);
+	if (*n > 1)
+		qsort(*out, *n, sizeof(**out), file_cmp);
+	return NR_OK;
+}
+
+int
+nr_log_last(const struct nr_log *l, uint32_t *last)
+{
+	struct nr_logfile *f;
+	uint32_t most = 0;
+	size_t i, n;
+	int rc;
+
+	if ((rc = nr_log_list(l, &f, &n)) != NR_OK)
+		return rc;
+	for (i = 0; i < n; i++)
+		if (!f[i].tmp && f[i].segment > most)
+			most = f[i].segment;
+	free(f);
 	*last = most;
 	return NR_OK;
 }
 
 int
-nr_log_size(const struct nr_log *l, uint32_t segment, uint64_t *size)
+nr_log_remove(struct nr_log *l, const struct nr_logfile *f)
+{
+	char name[NR_LOG_NAME_MAX];
+
+	nr_log_name(name, f->segment, f->gen, f->tmp);
+	return unlinkat(l->dirfd, name, 0) == 0 || errno == ENOENT ? NR_OK :
+	    errno;
+}
+
+int
+nr_log_size(const struct nr_log *l, uint32_t segment, uint32_t gen,
+    uint64_t *size)
 {
 	char name[NR_LOG_NAME_MAX];
 	struct stat st;
 
-	nr_log_name(name, segment);
+	nr_log_name(name, segment, gen, 0);
 	if (fstatat(l->dirfd, name, &st, 0) != 0)
 		return errno;
 	*size = (uint64_t)st.st_size;
@@ -103,7 +164,8 @@ nr_log_size(const struct nr_log *l, uint32_t segment, uint64_t *size)
 }
 
 static int
-open_map(struct nr_log *l, struct nr_map *m, uint32_t segment, uint64_t end)
+open_map(struct nr_log *l, struct nr_map *m, uint32_t segment, uint32_t gen,
+    uint64_t end)
 {
 	char name[NR_LOG_NAME_MAX];
 	size_t len = l->segment_bytes + NR_LOG_SLACK;
@@ -112,7 +174,7 @@ open_map(struct nr_log *l, struct nr_map *m, uint32_t segment, uint64_t end)
 
 	while (len < end)
 		len *= 2;
-	nr_log_name(name, segment);
+	nr_log_name(name, segment, gen, 0);
 	if ((fd = openat(l->dirfd, name, O_RDONLY | O_CLOEXEC)) < 0)
 		return errno;
 	base = mmap(NULL, len, PROT_READ, MAP_SHARED, fd, 0);
@@ -122,6 +184,7 @@ open_map(struct nr_log *l, struct nr_map *m, uint32_t segment, uint64_t end)
 	if (rc != NR_OK)
 		return rc;
 	m->segment = segment;
+	m->gen = gen;
 	m->base = base;
 	m->len = len;
 	return NR_OK;
@@ -129,7 +192,7 @@ open_map(struct nr_log *l, struct nr_map *m, uint32_t segment, uint64_t end)
 
 static int
 find_map(struct nr_log *l, struct nr_map *out, uint32_t segment,
-    uint64_t end)
+    uint32_t gen, uint64_t end)
 {
 	struct nr_map *p;
 	size_t i;
@@ -137,7 +200,7 @@ find_map(struct nr_log *l, struct nr_map *out, uint32_t segment,
 
 	for (i = l->nmaps; i > 0; i--)
 		if (l->map[i - 1].segment == segment &&
-		    l->map[i - 1].len >= end) {
+		    l->map[i - 1].gen == gen && l->map[i - 1].len >= end) {
 			*out = l->map[i - 1];
 			return NR_OK;
 		}
@@ -148,7 +211,8 @@ find_map(struct nr_log *l, struct nr_map *out, uint32_t segment,
 		l->map = p;
 		l->capmaps = l->capmaps * 2 + 8;
 	}
-	if ((rc = open_map(l, &l->map[l->nmaps], segment, end)) != NR_OK)
+	if ((rc = open_map(l, &l->map[l->nmaps], segment, gen,
+	    end)) != NR_OK)
 		return rc;
 	*out = l->map[l->nmaps++];
 	return NR_OK;
@@ -156,14 +220,32 @@ find_map(struct nr_log *l, struct nr_map *out, uint32_t segment,
 
 int
 nr_log_map(struct nr_log *l, struct nr_map *out, uint32_t segment,
-    uint64_t end)
+    uint32_t gen, uint64_t end)
 {
 	int rc;
 
 	pthread_mutex_lock(&l->lock);
-	rc = find_map(l, out, segment, end);
+	rc = find_map(l, out, segment, gen, end);
 	pthread_mutex_unlock(&l->lock);
 	return rc;
+}
+
+void
+nr_log_forget(struct nr_log *l, int (*stale)(void *ctx, uint32_t segment,
+    uint32_t gen), void *ctx)
+{
+	size_t i, n = 0;
+
+	pthread_mutex_lock(&l->lock);
+	for (i = 0; i < l->nmaps; i++) {
+		if (stale(ctx, l->map[i].segment, l->map[i].gen))
+			munmap((void *)(uintptr_t)l->map[i].base,
+			    l->map[i].len);
+		else
+			l->map[n++] = l->map[i];
+	}
+	l->nmaps = n;
+	pthread_mutex_unlock(&l->lock);
 }
 
 /* Have l->fd be the segment, for the one thread that writes. */
@@ -175,7 +257,7 @@ writable(struct nr_log *l, uint32_t segment, int flags)
 
 	if (l->fd >= 0 && l->fd_segment == segment && flags == 0)
 		return NR_OK;
-	nr_log_name(name, segment);
+	nr_log_name(name, segment, 0, 0);
 	fd = openat(l->dirfd, name, O_RDWR | O_CLOEXEC | flags, 0666);
 	if (fd < 0)
 		return errno;

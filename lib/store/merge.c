@@ -270,7 +270,8 @@ collect(struct nr_merge *m)
 	else
 		rc = collect_dead(m);
 	nr_snap_release(m->sn);
-	return rc;
+	/* The next step takes a newer snapshot and goes on there. */
+	return rc == NR_ESTALE ? NR_OK : rc;
 }
 
 /* ---- merging --------------------------------------------------------------------- */

@@ -91,7 +91,7 @@ log_reaches(struct nr_store *st)
 	nr_index_read_end(st);
 	if (rc != NR_OK || head.end.segment == 0)
 		return rc;
-	rc = nr_log_size(&st->log, head.end.segment, &size);
+	rc = nr_log_size(&st->log, head.end.segment, 0, &size);
 	if (rc == ENOENT || (rc == NR_OK && size < head.end.offset))
 		return NR_ECORRUPT;
 	return rc;
@@ -141,7 +141,7 @@ open_alone(struct nr_store *st, int reindex)
 		now.clean = was.clean;
 		rc = nr_state_write(st->dirfd, &now);
 	}
-	return rc;
+	return rc != 0 ? rc : nr_compact_tidy(st);
 }
 
 /* Others are here: join them. */
@@ -218,9 +218,9 @@ has_tail(struct nr_store *st, int *yes)
 	mdb_txn_abort(txn);
 	nr_index_read_end(st);
 	if (rc == NR_OK && head.end.segment != 0)
-		rc = nr_log_size(&st->log, head.end.segment, &size);
+		rc = nr_log_size(&st->log, head.end.segment, 0, &size);
 	*yes = rc == NR_OK && (size > head.end.offset ||
-	    nr_log_size(&st->log, head.end.segment + 1, &size) == NR_OK);
+	    nr_log_size(&st->log, head.end.segment + 1, 0, &size) == NR_OK);
 	return rc;
 }
 
@@ -298,6 +298,8 @@ store_free(struct nr_store *st)
 	nr_sha256_free(st->sha);
 	nr_sorter_free(st->sorter);
 	nr_young_unpin(st->young);
+	pthread_mutex_destroy(&st->compact_lock);
+	pthread_mutex_destroy(&st->snaps_lock);
 	pthread_mutex_destroy(&st->young_lock);
 	pthread_mutex_destroy(&st->merge_lock);
 	pthread_rwlock_destroy(&st->map_lock);
@@ -355,6 +357,8 @@ nr_store_open(struct nr_store **out, const char *dir,
 	pthread_mutex_init(&st->write_lock, NULL);
 	pthread_mutex_init(&st->merge_lock, NULL);
 	pthread_mutex_init(&st->young_lock, NULL);
+	pthread_mutex_init(&st->snaps_lock, NULL);
+	pthread_mutex_init(&st->compact_lock, NULL);
 	rc = prepare(st, dir, o);
 	if (rc == NR_OK)
 		rc = go_in(st, o);

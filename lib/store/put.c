@@ -78,25 +78,31 @@ static int
 delete_numbers(struct nr_writer *w, void *ctx, int *changed)
 {
 	struct deletion *d = ctx;
-	unsigned char id[32];
+	struct nr_death death = { .type = NR_DEATH_ID };
+	struct nr_buf lines = { 0 };
 	struct nr_view line;
 	struct nr_place at;
 	size_t i, done = 0;
-	int rc;
+	int rc = NR_OK;
 
-	rc = nr_deaths_append(w, d->numbers, d->n);
 	for (i = 0; rc == NR_OK && i < d->n; i++) {
 		rc = nr_writer_line(w, &at, &line, d->numbers[i]);
 		if (rc == MDB_NOTFOUND) {
 			rc = NR_OK;
 			continue;
 		}
-		if (rc == NR_OK && !nr_event_view_id(id, line.p, line.len))
+		if (rc == NR_OK &&
+		    !nr_event_view_id(death.id, line.p, line.len))
 			rc = NR_ECORRUPT;
 		if (rc == NR_OK)
-			rc = nr_rules_ban(w, id, d->numbers[i]);
+			rc = nr_death_write(&lines, &death);
+		if (rc == NR_OK)
+			rc = nr_rules_death(w, &death);
 		done++;
 	}
+	if (rc == NR_OK)
+		rc = nr_deaths_append(w, &lines);
+	nr_buf_free(&lines);
 	/* A second try finds that the log of deaths has done it. */
 	if (done < d->before)
 		done = d->before;
@@ -137,7 +143,7 @@ sweep_expired(struct nr_writer *w, void *ctx, int *changed)
 		memcpy(key, k.mv_data, sizeof(key));
 		if ((int64_t)nr_get_be(key, 8) > s->now)
 			break;
-		rc = nr_rules_expire(w, nr_get_be(key + 8, NR_NUMBER_LEN));
+		rc = nr_rules_end(w, nr_get_be(key + 8, NR_NUMBER_LEN));
 		if (rc == MDB_NOTFOUND)
 			return NR_ECORRUPT;
 		if (rc == NR_OK)

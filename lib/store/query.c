@@ -95,14 +95,22 @@ nr_query_new(struct nr_query **out, const struct nr_filter *filters,
 }
 
 static void
-part_free(struct part *p)
+free_streams(struct part *p)
 {
 	size_t i;
 
 	for (i = 0; i < p->nstreams; i++)
 		nr_stream_free(&p->stream[i]);
-	free(p->stream);
+	p->nstreams = 0;
 	free(p->heap);
+	p->heap = NULL;
+}
+
+static void
+part_free(struct part *p)
+{
+	free_streams(p);
+	free(p->stream);
 	free(p->match);
 	nr_range_free(&p->range);
 }
@@ -301,6 +309,8 @@ set_up(struct nr_query *q, struct part *p, struct nr_snap *sn,
 	size_t i;
 	int rc;
 
+	/* A try that met a file that is gone has left something, perhaps. */
+	free_streams(p);
 	if (q->young == NULL && !(p->range.f->has & NR_FILTER_IDS)) {
 		if ((rc = nr_young_pin(&q->young, sn)) != NR_OK)
 			return rc;
@@ -317,9 +327,11 @@ set_up(struct nr_query *q, struct part *p, struct nr_snap *sn,
 	q->cost.streams += p->nstreams;
 	for (i = 0; i < p->nstreams; i++)
 		p->stream[i].want = first_want(p);
+	if (p->plan.kind == NR_PLAN_IDS &&
+	    (rc = look_up_ids(q, p, sn, budget)) != NR_OK)
+		return rc;
 	p->planned = 1;
-	return p->plan.kind == NR_PLAN_IDS ?
-	    look_up_ids(q, p, sn, budget) : NR_OK;
+	return NR_OK;
 }
 
 /*
@@ -600,13 +612,21 @@ int
 nr_query_next(struct nr_query *q, struct nr_snap *sn,
     enum nr_query_state *state, struct nr_hit *hit, int64_t *budget)
 {
+	int rc;
+
 	if (!q->started) {
 		q->started = 1;
 		q->before = nr_snap_next_number(sn);
 		if (q->o.before > 0 && q->o.before < q->before)
 			q->before = q->o.before;
 	}
-	return nr_store_rc(sn->st, step(q, sn, state, hit, budget));
+	rc = step(q, sn, state, hit, budget);
+	/* Whoever calls again does so with a new snapshot, sooner or later. */
+	if (rc == NR_ESTALE) {
+		*state = NR_QUERY_PAUSE;
+		rc = NR_OK;
+	}
+	return nr_store_rc(sn->st, rc);
 }
 
 /* Did its limit, and not the end of what there is, end the part? */

@@ -42,24 +42,6 @@ nr_bitmap_has(const struct nr_bitmap *b, uint64_t i)
 	return i / 8 < b->n && (b->bits[i / 8] >> i % 8 & 1);
 }
 
-int
-nr_maps_line(struct nr_maps *m, struct nr_view *line,
-    const struct nr_place *at)
-{
-	struct nr_map *slot = &m->map[at->segment % NR_MAPS_CACHED];
-	uint64_t end = (uint64_t)at->offset + (at->len & NR_PLACE_LEN);
-	int rc;
-
-	if (slot->segment != at->segment || slot->len < end) {
-		rc = nr_log_map(m->log, slot, at->segment, end);
-		if (rc != NR_OK)
-			return rc == ENOENT ? NR_ECORRUPT : rc;
-	}
-	line->p = slot->base + at->offset;
-	line->len = at->len & NR_PLACE_LEN;
-	return NR_OK;
-}
-
 /* The line at a place, which may still be pending. */
 static int
 line_at(struct nr_writer *w, struct nr_view *line, const struct nr_place *at)
@@ -194,10 +176,8 @@ hash_d(struct nr_sha256 *sha, unsigned char out[D_HASH], struct nr_view d)
 	memcpy(out, digest, D_HASH);
 }
 
-#define GONE_ADDR_LEN	(2 + 32 + D_HASH)
-
 static void
-gone_addr_key(struct nr_sha256 *sha, unsigned char key[GONE_ADDR_LEN],
+gone_addr_key(struct nr_sha256 *sha, unsigned char key[NR_ADDRESS_LEN],
     unsigned kind, const unsigned char pubkey[32], struct nr_view d)
 {
 	nr_put_be(key, kind, 2);
@@ -267,6 +247,8 @@ may_delete(const struct nr_event *ev, const unsigned char who[32])
 	unsigned char key[32];
 	struct nr_tags it;
 
+	if (memcmp(who, operator_key, 32) == 0)
+		return 1;
 	if (ev->kind == KIND_DELETION)
 		return 0;
 	if (memcmp(ev->pubkey, who, 32) == 0)
@@ -303,7 +285,7 @@ int
 nr_find_gone(MDB_cursor *gone_id, MDB_cursor *gone_addr,
     struct nr_sha256 *sha, int *gone, const struct nr_event *ev)
 {
-	unsigned char key[GONE_ADDR_LEN], next[32];
+	unsigned char key[NR_ADDRESS_LEN], next[32];
 	MDB_val k = { 0, NULL }, v;
 	int rc;
 
@@ -364,10 +346,10 @@ mark_gone_id(struct nr_writer *w, const unsigned char id[32],
 }
 
 static int
-mark_gone_addr(struct nr_writer *w, const unsigned char key[GONE_ADDR_LEN],
+mark_gone_addr(struct nr_writer *w, const unsigned char key[NR_ADDRESS_LEN],
     int64_t upto)
 {
-	MDB_val k = { GONE_ADDR_LEN, (void *)(uintptr_t)key }, v;
+	MDB_val k = { NR_ADDRESS_LEN, (void *)(uintptr_t)key }, v;
 	unsigned char value[8];
 	MDB_cursor *c;
 	int rc;
@@ -380,7 +362,7 @@ mark_gone_addr(struct nr_writer *w, const unsigned char key[GONE_ADDR_LEN],
 	if (rc != 0 && rc != MDB_NOTFOUND)
 		return rc;
 	nr_put_be(value, (uint64_t)upto, 8);
-	k.mv_size = GONE_ADDR_LEN;
+	k.mv_size = NR_ADDRESS_LEN;
 	k.mv_data = (void *)(uintptr_t)key;
 	v.mv_size = sizeof(value);
 	v.mv_data = value;
@@ -591,19 +573,6 @@ nr_rules_kill(struct nr_writer *w, uint64_t number)
 	return rc != NR_OK ? rc : leave_entries(w, number, &at);
 }
 
-int
-nr_rules_ban(struct nr_writer *w, const unsigned char id[32],
-    uint64_t number)
-{
-	int rc;
-
-	rc = mark_gone_id(w, id, operator_key, number != UINT64_MAX ?
-	    number : 0);
-	if (rc != NR_OK || number == UINT64_MAX)
-		return rc;
-	return nr_rules_kill(w, number);
-}
-
 static int
 insert(struct nr_writer *w, struct nr_item *item, struct nr_place at)
 {
@@ -651,7 +620,7 @@ insert(struct nr_writer *w, struct nr_item *item, struct nr_place at)
 static int
 delete_versions(struct nr_writer *w, const struct nr_event *target)
 {
-	unsigned char key[GONE_ADDR_LEN];
+	unsigned char key[NR_ADDRESS_LEN];
 
 	if (!has_address(target->kind))
 		return NR_OK;
@@ -660,48 +629,80 @@ delete_versions(struct nr_writer *w, const struct nr_event *target)
 	return mark_gone_addr(w, key, target->created_at);
 }
 
-static int
-delete_id(struct nr_writer *w, const struct nr_event *ev,
-    struct nr_view value)
+int
+nr_rules_end(struct nr_writer *w, uint64_t number)
 {
-	unsigned char id[32];
+	struct nr_event ev;
+	struct nr_place at;
+	size_t len;
+	int rc;
+
+	if ((rc = view_event(w, &at, &ev, &len, number)) == NR_OK)
+		rc = delete_versions(w, &ev);
+	return rc != NR_OK ? rc : nr_rules_kill(w, number);
+}
+
+/* An event has been deleted by this key, zeros standing for the operator. */
+static int
+gone(struct nr_writer *w, const unsigned char id[32],
+    const unsigned char who[32])
+{
 	struct nr_event target;
 	struct nr_view line;
 	struct nr_place at;
 	uint64_t number;
 	int rc;
 
-	if (value.len != 64 || !nr_hex_decode(id, value.p, 32))
-		return NR_OK;
-	rc = mark_gone_id(w, id, ev->pubkey, w->head.next);
+	rc = mark_gone_id(w, id, who, w->head.next);
 	if (rc != NR_OK ||
 	    (rc = nr_writer_find_id(w, &number, &at, &line, id)) != 0 ||
 	    number == UINT64_MAX)
 		return rc;
 	if (!nr_event_view(&target, line.p, line.len))
 		return NR_ECORRUPT;
-	if (!may_delete(&target, ev->pubkey))
+	return may_delete(&target, who) ? nr_rules_end(w, number) : NR_OK;
+}
+
+static int
+delete_id(struct nr_writer *w, const struct nr_event *ev,
+    struct nr_view value)
+{
+	unsigned char id[32];
+
+	if (value.len != 64 || !nr_hex_decode(id, value.p, 32))
 		return NR_OK;
-	rc = delete_versions(w, &target);
-	return rc != NR_OK ? rc : nr_rules_kill(w, number);
+	return gone(w, id, ev->pubkey);
+}
+
+/* The address that a tag of a deletion names, if it may be deleted by it. */
+static int
+deletable(const struct nr_event *ev, struct nr_view value, unsigned *kind,
+    struct nr_view *d)
+{
+	unsigned char pubkey[32];
+
+	if (!nr_address_parse(value, kind, pubkey, d) ||
+	    memcmp(pubkey, ev->pubkey, 32) != 0 || !has_address(*kind))
+		return 0;
+	if (!nr_kind_addressable(*kind))
+		d->len = 0;
+	return 1;
 }
 
 static int
 delete_address(struct nr_writer *w, const struct nr_event *ev,
     struct nr_view value)
 {
-	unsigned char pubkey[32], key[GONE_ADDR_LEN];
+	const unsigned char *pubkey = ev->pubkey;
+	unsigned char key[NR_ADDRESS_LEN];
 	struct nr_event target;
 	struct nr_view d;
 	uint64_t number;
 	unsigned kind;
 	int rc;
 
-	if (!nr_address_parse(value, &kind, pubkey, &d) ||
-	    memcmp(pubkey, ev->pubkey, 32) != 0 || !has_address(kind))
+	if (!deletable(ev, value, &kind, &d))
 		return NR_OK;
-	if (!nr_kind_addressable(kind))
-		d.len = 0;
 	gone_addr_key(w->st->sha, key, kind, pubkey, d);
 	if ((rc = mark_gone_addr(w, key, ev->created_at)) != NR_OK ||
 	    (rc = writer_find_address(w, &number, &target, kind, pubkey,
@@ -728,6 +729,113 @@ delete_all(struct nr_writer *w, const struct nr_event *ev)
 		else if (nr_tag_is(&tag, "a"))
 			rc = delete_address(w, ev, tag.value);
 	}
+	return rc;
+}
+
+/* ---- deaths that the log itself does not hold ------------------------------ */
+
+int
+nr_rules_remember(struct nr_writer *w, const struct nr_death *d)
+{
+	if (d->type == NR_DEATH_ID)
+		return mark_gone_id(w, d->id, d->who, w->head.next);
+	return mark_gone_addr(w, d->address, d->until);
+}
+
+int
+nr_rules_death(struct nr_writer *w, const struct nr_death *d)
+{
+	/*
+	 * An address is recorded when a line of it is dropped, long after
+	 * whoever was there has died.
+	 */
+	return d->type == NR_DEATH_ID ? gone(w, d->id, d->who) :
+	    nr_rules_remember(w, d);
+}
+
+int
+nr_rules_doomed(const struct nr_deaths *d, const struct nr_event *ev)
+{
+	const struct nr_death *p;
+	size_t n;
+
+	nr_deaths_of_id(d, &p, &n, ev->id);
+	for (; n > 0; n--, p++)
+		if (may_delete(ev, p->who))
+			return 1;
+	return 0;
+}
+
+/* What the tag of a deletion did, as a death; returns 0 for nothing. */
+static int
+death_by_tag(struct nr_snap *sn, const struct nr_event *ev,
+    const struct nr_tag *tag, struct nr_death *d)
+{
+	struct nr_view name;
+	unsigned kind;
+
+	if (tag->nitems < 2)
+		return 0;
+	if (nr_tag_is(tag, "e") && tag->value.len == 64 &&
+	    nr_hex_decode(d->id, tag->value.p, 32)) {
+		d->type = NR_DEATH_ID;
+		memcpy(d->who, ev->pubkey, 32);
+		return 1;
+	}
+	if (!nr_tag_is(tag, "a") || !deletable(ev, tag->value, &kind, &name))
+		return 0;
+	d->type = NR_DEATH_ADDRESS;
+	gone_addr_key(sn->sha, d->address, kind, ev->pubkey, name);
+	d->until = ev->created_at;
+	return 1;
+}
+
+/* Up to when is the address of an event deleted?  None: returns 0. */
+static int
+death_of_address(struct nr_snap *sn, const struct nr_event *ev,
+    struct nr_death *d, int *found)
+{
+	MDB_cursor *c;
+	MDB_val k, v;
+	int rc;
+
+	*found = 0;
+	if (!has_address(ev->kind))
+		return NR_OK;
+	d->type = NR_DEATH_ADDRESS;
+	gone_addr_key(sn->sha, d->address, ev->kind, ev->pubkey,
+	    address_d(ev));
+	k.mv_size = NR_ADDRESS_LEN;
+	k.mv_data = d->address;
+	if ((rc = nr_snap_cursor_of(sn, &c, NR_T_GONE_ADDR)) != NR_OK)
+		return rc;
+	rc = mdb_cursor_get(c, &k, &v, MDB_SET);
+	if (rc != 0)
+		return rc == MDB_NOTFOUND ? NR_OK : rc;
+	d->until = (int64_t)nr_get_be(v.mv_data, 8);
+	*found = 1;
+	return NR_OK;
+}
+
+int
+nr_rules_legacy(struct nr_snap *sn, const struct nr_event *ev,
+    nr_each_death *each, void *ctx)
+{
+	struct nr_death d;
+	struct nr_tags it;
+	struct nr_tag tag;
+	int rc, found;
+
+	if ((rc = death_of_address(sn, ev, &d, &found)) != NR_OK)
+		return rc;
+	if (found && (rc = each(ctx, &d)) != NR_OK)
+		return rc;
+	if (ev->kind != KIND_DELETION)
+		return NR_OK;
+	nr_tags_start(&it, ev->tags);
+	while (rc == NR_OK && nr_tags_next(&it, &tag))
+		if (death_by_tag(sn, ev, &tag, &d))
+			rc = each(ctx, &d);
 	return rc;
 }
 
@@ -778,19 +886,6 @@ verdict(struct nr_writer *w, struct nr_item *item, uint64_t *replaces)
 	else
 		*replaces = number;
 	return NR_OK;
-}
-
-int
-nr_rules_expire(struct nr_writer *w, uint64_t number)
-{
-	struct nr_event ev;
-	struct nr_place at;
-	size_t len;
-	int rc;
-
-	if ((rc = view_event(w, &at, &ev, &len, number)) == NR_OK)
-		rc = delete_versions(w, &ev);
-	return rc != NR_OK ? rc : nr_rules_kill(w, number);
 }
 
 int

@@ -10,6 +10,73 @@
 #include "event/tags.h"
 #include "util/err.h"
 
+/* ---- maps of segments that have been replaced ------------------------------ */
+
+static int
+stale(void *ctx, uint32_t segment, uint32_t gen)
+{
+	struct nr_snap *sn = ctx;
+	struct nr_segrec rec;
+
+	return nr_segrec_get(sn->txn, sn->st->dbi[NR_T_SEGMENT], segment,
+	    &rec) == NR_OK && gen < rec.gen;
+}
+
+/*
+ * Unmap what the snapshot knows to have been replaced, so that the space
+ * comes back, unless an older snapshot may still read it: then the next
+ * one to be taken tries again.  One that is being taken says so before it
+ * begins (pin is 0), and then sees what this one sees, or more.
+ */
+static void
+forget(struct nr_snap *sn)
+{
+	struct nr_store *st = sn->st;
+	struct nr_snap *p;
+	int old = 0;
+
+	pthread_mutex_lock(&st->snaps_lock);
+	for (p = st->snaps; p != NULL; p = p->next)
+		if (atomic_load(&p->pin) <= sn->head.moves)
+			old = 1;
+	pthread_mutex_unlock(&st->snaps_lock);
+	if (old)
+		return;
+	nr_log_forget(&st->log, stale, sn);
+	atomic_store(&st->forgotten, sn->head.moves);
+}
+
+/* ---- snapshots --------------------------------------------------------------- */
+
+static void
+enlist(struct nr_snap *sn)
+{
+	struct nr_store *st = sn->st;
+
+	atomic_init(&sn->pin, NR_UNPINNED);
+	pthread_mutex_lock(&st->snaps_lock);
+	sn->next = st->snaps;
+	if (sn->next != NULL)
+		sn->next->prev = sn;
+	st->snaps = sn;
+	pthread_mutex_unlock(&st->snaps_lock);
+}
+
+static void
+delist(struct nr_snap *sn)
+{
+	struct nr_store *st = sn->st;
+
+	pthread_mutex_lock(&st->snaps_lock);
+	if (sn->prev != NULL)
+		sn->prev->next = sn->next;
+	else
+		st->snaps = sn->next;
+	if (sn->next != NULL)
+		sn->next->prev = sn->prev;
+	pthread_mutex_unlock(&st->snaps_lock);
+}
+
 int
 nr_snap_new(struct nr_snap **out, struct nr_store *st)
 {
@@ -19,11 +86,11 @@ nr_snap_new(struct nr_snap **out, struct nr_store *st)
 	if ((sn = calloc(1, sizeof(*sn))) == NULL)
 		return ENOMEM;
 	sn->st = st;
-	sn->maps.log = &st->log;
 	if ((rc = nr_sha256_new(&sn->sha)) != NR_OK) {
 		free(sn);
 		return rc;
 	}
+	enlist(sn);
 	*out = sn;
 	return NR_OK;
 }
@@ -36,6 +103,7 @@ nr_snap_free(struct nr_snap *sn)
 	if (sn == NULL)
 		return;
 	nr_snap_release(sn);
+	delist(sn);
 	for (t = 0; t < NR_T_COUNT; t++)
 		if (sn->cur[t] != NULL)
 			mdb_cursor_close(sn->cur[t]);
@@ -51,8 +119,11 @@ nr_snap_renew(struct nr_snap *sn)
 	int rc, t;
 
 	nr_snap_release(sn);
-	if ((rc = nr_index_read(sn->st, &sn->txn)) != 0)
+	atomic_store(&sn->pin, 0);
+	if ((rc = nr_index_read(sn->st, &sn->txn)) != 0) {
+		atomic_store(&sn->pin, NR_UNPINNED);
 		return nr_store_rc(sn->st, rc);
+	}
 	sn->held = 1;
 	sn->seq = atomic_fetch_add(&sn->st->renewals, 1) + 1;
 	memset(&sn->head, 0, sizeof(sn->head));
@@ -62,9 +133,15 @@ nr_snap_renew(struct nr_snap *sn)
 			break;
 	if (rc == 0)
 		rc = nr_head_get(sn->txn, sn->st, &sn->head);
-	if (rc != 0)
+	if (rc != 0) {
 		nr_snap_release(sn);
-	return nr_store_rc(sn->st, rc);
+		return nr_store_rc(sn->st, rc);
+	}
+	nr_maps_begin(&sn->maps, sn->st, sn->txn, sn->head.moves);
+	atomic_store(&sn->pin, sn->head.moves + 1);
+	if (atomic_load(&sn->st->forgotten) != sn->head.moves)
+		forget(sn);
+	return NR_OK;
 }
 
 void
@@ -74,6 +151,7 @@ nr_snap_release(struct nr_snap *sn)
 		return;
 	mdb_txn_reset(sn->txn);
 	sn->held = 0;
+	atomic_store(&sn->pin, NR_UNPINNED);
 	nr_index_read_end(sn->st);
 }
 
@@ -306,6 +384,7 @@ nr_snap_segments(struct nr_snap *sn, struct nr_segment_stat **out, size_t *n)
 		list = p;
 		p = &list[count++];
 		p->number = segment;
+		p->gen = rec.gen;
 		p->bytes = rec.bytes;
 		p->live_bytes = rec.live_bytes;
 		p->lines = rec.lines;

@@ -15,7 +15,12 @@ struct nr_snap {
 	struct nr_sha256	*sha;
 	struct nr_head		 head;
 	uint64_t		 seq;		/* no other snapshot has this */
+	/* Moves that it knows of, and 1; 0: unknown; NR_UNPINNED. */
+	atomic_uint_fast64_t	 pin;
+	struct nr_snap		*prev, *next;	/* under snaps_lock */
 };
+
+#define NR_UNPINNED	UINT64_MAX
 
 int	nr_snap_cursor_of(struct nr_snap *sn, MDB_cursor **out,
 	    enum nr_table t);

@@ -49,9 +49,10 @@ parse(const char *text, struct nr_state *s)
 	    "\nend %" SCNu32 " %" SCNu64 "\npidns %" SCNu64 "\n",
 	    &version, &s->epoch, &s->clean, s->boot, &s->dev, &s->ino,
 	    &s->birth, &s->txn, &s->segment, &s->offset, &s->pidns);
-	if (n >= 1 && version != NR_STORE_VERSION)
+	if (n >= 1 && version > NR_STORE_VERSION)
 		return NR_EVERSION;
-	return n == 11 ? NR_OK : NR_ECORRUPT;
+	/* An older one is made anew from the log, which is the same. */
+	return n == 11 && version == NR_STORE_VERSION ? NR_OK : NR_ECORRUPT;
 }
 
 int

@@ -155,6 +155,41 @@ int	nr_store_tend(struct nr_store *st, size_t *nswept, size_t max,
  */
 int	nr_store_settle(struct nr_store *st, int ms);
 
+/* What compacting a segment did, or would do. */
+struct nr_compacted {
+	uint32_t	segment;
+	uint64_t	before, after;	/* bytes */
+	uint64_t	lines;		/* that were dropped */
+};
+
+struct nr_compaction {
+	unsigned	 min_dead;	/* percent of a segment's bytes */
+	uint64_t	 min_bytes;	/* dead ones, for the last segment */
+	const uint32_t	*segments;	/* only these; NULL: all */
+	size_t		 nsegments;
+	int		 dry_run;
+	uint64_t	 rate;		/* bytes read a second; 0: any */
+	int		(*stop)(void *ctx);	/* asked often; may be NULL */
+	void		(*report)(void *ctx, const struct nr_compacted *c);
+	void		*ctx;
+	int		 stopped;	/* out: stop() said so */
+};
+
+/*
+ * Rewrite segments without their dead lines, those with the greatest share
+ * of them first, while others read and write.  Numbers stay; a rebuild
+ * comes to the same events, and what was refused stays refused.  Lines of
+ * events that expired less than a day ago are kept.  The last segment is
+ * sealed first, where it is to be compacted.
+ *
+ * Needs space for one segment's live lines.  Killed at any moment it
+ * leaves a whole store; what was half done is finished by the next call.
+ *
+ * Returns  0; ENOSPC (also where some segments were done); NR_EBUSY:
+ *	    another one goes on; or as nr_store_put().
+ */
+int	nr_store_compact(struct nr_store *st, struct nr_compaction *c);
+
 /* ---- Reading -------------------------------------------------------- */
 
 /*
@@ -162,6 +197,10 @@ int	nr_store_settle(struct nr_store *st, int ms);
  * before anything that can block (a call that writes, by the same thread,
  * is one), and within a second; what it lent is then no longer valid.  New
  * ones are released.
+ *
+ * One that is held for longer than a compaction waits for it meets
+ * NR_ESTALE, where it looks at a segment for the first time that has been
+ * replaced since: renew it and go on.  Queries pause instead.
  */
 int	nr_snap_new(struct nr_snap **out, struct nr_store *st);
 void	nr_snap_free(struct nr_snap *sn);	/* NULL is allowed */
@@ -251,6 +290,7 @@ int	nr_snap_stat(struct nr_snap *sn, struct nr_store_stat *out);
 
 struct nr_segment_stat {
 	uint32_t	number;
+	uint32_t	gen;	/* how often it has been compacted */
 	uint64_t	bytes, live_bytes, lines, live_lines;
 };
 

@@ -50,7 +50,7 @@ read_chunk(struct nr_store *st, struct nr_buf *b, uint32_t segment,
 
 	if ((rc = nr_buf_reserve(b, size)) != NR_OK)
 		return rc;
-	nr_log_name(name, segment);
+	nr_log_name(name, segment, 0, 0);
 	fd = openat(st->log.dirfd, name, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return errno;
@@ -95,7 +95,7 @@ open_segment(struct nr_store *st, uint32_t segment, int *fd)
 {
 	char name[NR_LOG_NAME_MAX];
 
-	nr_log_name(name, segment);
+	nr_log_name(name, segment, 0, 0);
 	*fd = openat(st->log.dirfd, name, O_RDONLY | O_CLOEXEC);
 	return *fd < 0 ? errno : NR_OK;
 }
@@ -239,7 +239,7 @@ take_chunk(struct nr_writer *w, uint64_t size)
 static int
 step(struct nr_store *st, int *done)
 {
-	struct nr_writer w = { .st = st, .maps.log = &st->log, .tail = 1 };
+	struct nr_writer w = { .st = st, .tail = 1 };
 	uint64_t size = 0;
 	int rc;
 
@@ -247,13 +247,15 @@ step(struct nr_store *st, int *done)
 	if ((rc = nr_writer_open(st, &w)) != NR_OK)
 		return rc;
 	if (w.head.end.segment != 0) {
-		rc = nr_log_size(&st->log, w.head.end.segment, &size);
+		rc = nr_log_size(&st->log, w.head.end.segment, 0,
+		    &size);
 		if (rc == ENOENT || (rc == NR_OK && (size > UINT32_MAX ||
 		    size < w.head.end.offset)))
 			rc = NR_ECORRUPT;
 	}
 	if (rc == NR_OK && size == w.head.end.offset) {
-		rc = nr_log_size(&st->log, w.head.end.segment + 1, &size);
+		rc = nr_log_size(&st->log, w.head.end.segment + 1, 0,
+		    &size);
 		if (rc == ENOENT) {
 			*done = 1;
 			nr_writer_free(&w);

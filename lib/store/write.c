@@ -50,6 +50,7 @@ read_head(struct nr_writer *w)
 		return rc;
 	w->first = w->head.next;
 	w->pending_at = w->head.end;
+	nr_maps_begin(&w->maps, w->st, w->txn, w->head.moves);
 	return NR_OK;
 }
 
@@ -141,7 +142,6 @@ nr_write_begin(struct nr_store *st, struct nr_writer *w, int grows)
 
 	memset(w, 0, sizeof(*w));
 	w->st = st;
-	w->maps.log = &st->log;
 	if ((rc = enter(st)) != NR_OK)
 		return rc;
 	/* A tail is committed on its own: it is not this caller's. */
@@ -227,24 +227,31 @@ nr_writer_first(struct nr_writer *w, uint32_t segment, uint64_t number)
 	return NR_OK;
 }
 
+int
+nr_writer_segment_put(struct nr_writer *w, uint32_t segment,
+    const struct nr_segrec *rec)
+{
+	unsigned char key[4];
+	MDB_val k = { sizeof(key), key };
+	MDB_val v = { sizeof(*rec), (void *)(uintptr_t)rec };
+	MDB_cursor *c;
+	int rc;
+
+	nr_put_be(key, segment, 4);
+	if ((rc = nr_writer_cursor(w, &c, NR_T_SEGMENT)) != NR_OK)
+		return rc;
+	return mdb_cursor_put(c, &k, &v, 0);
+}
+
 static int
 put_segment(struct nr_writer *w, const struct nr_segdelta *d)
 {
 	struct nr_segrec rec = { .first = UINT64_MAX };
-	unsigned char segment[4];
-	MDB_val k = { sizeof(segment), segment }, v;
-	MDB_cursor *c;
 	int rc;
 
-	nr_put_be(segment, d->segment, 4);
-	if ((rc = nr_writer_cursor(w, &c, NR_T_SEGMENT)) != NR_OK)
-		return rc;
-	rc = mdb_cursor_get(c, &k, &v, MDB_SET);
-	if (rc == 0 && v.mv_size == sizeof(rec))
-		memcpy(&rec, v.mv_data, sizeof(rec));
-	else if (rc == 0)
-		return NR_ECORRUPT;
-	else if (rc != MDB_NOTFOUND)
+	rc = nr_segrec_get(w->txn, w->st->dbi[NR_T_SEGMENT], d->segment,
+	    &rec);
+	if (rc != NR_OK && rc != MDB_NOTFOUND)
 		return rc;
 	if (d->first < rec.first)
 		rec.first = d->first;
@@ -252,11 +259,7 @@ put_segment(struct nr_writer *w, const struct nr_segdelta *d)
 	rec.live_bytes += (uint64_t)d->live_bytes;
 	rec.lines += (uint64_t)d->lines;
 	rec.live_lines += (uint64_t)d->live_lines;
-	k.mv_size = sizeof(segment);
-	k.mv_data = segment;
-	v.mv_size = sizeof(rec);
-	v.mv_data = &rec;
-	return mdb_cursor_put(c, &k, &v, 0);
+	return nr_writer_segment_put(w, d->segment, &rec);
 }
 
 int

@@ -43,6 +43,8 @@ nr_strerror(int rc)
 		return "timed out";
 	case NR_ENOSTORE:
 		return "there is no store in this directory";
+	case NR_ESTALE:
+		return "the log has been compacted meanwhile: try again";
 	}
 	return "unknown error";
 }

@@ -24,7 +24,8 @@ enum nr_rc {
 	NR_EINDEX	= -12,	/* the index library failed */
 	NR_EINVAL	= -13,	/* malformed text given by the user */
 	NR_ETIMEOUT	= -14,	/* the deadline has passed */
-	NR_ENOSTORE	= -15	/* a directory without a store in it */
+	NR_ENOSTORE	= -15,	/* a directory without a store in it */
+	NR_ESTALE	= -16	/* what was read has moved: look again */
 };
 
 /*

@@ -15,6 +15,7 @@
  *	trunc	ftruncate
  *	open	open, openat
  *	mmap	mmap
+ *	unlink	unlinkat
  *	commit	mdb_txn_commit
  * N counts, from 1, the calls of the group that the program or LMDB make
  * themselves; those of the C library, libwebsockets and others are left
@@ -51,10 +52,13 @@
 #define EXPORT	__attribute__((visibility("default")))
 #define CALLER	((uintptr_t)__builtin_return_address(0))
 
-enum group { ALLOC, WRITE, SYNC, RENAME, TRUNC, OPEN, MMAP, COMMIT, NONE };
+enum group {
+	ALLOC, WRITE, SYNC, RENAME, TRUNC, OPEN, MMAP, UNLINK, COMMIT, NONE
+};
 
 static const char *const group_name[] = {
-	"alloc", "write", "sync", "rename", "trunc", "open", "mmap", "commit"
+	"alloc", "write", "sync", "rename", "trunc", "open", "mmap",
+	"unlink", "commit"
 };
 
 enum action { FAIL, FAILS, SHORT, TORN, KILL, AFTER, STOP, SLOW, COUNT };
@@ -501,8 +505,10 @@ renameat(int fromfd, const char *from, int tofd, const char *to)
 EXPORT int
 unlinkat(int dirfd, const char *name, int flags)
 {
-	(void)hit_name(NONE, CALLER, "unlink", name);
-	return (int)syscall(SYS_unlinkat, dirfd, name, flags);
+	int a = hit_name(UNLINK, CALLER, "unlink", name);
+
+	return not_made(a, EIO) ? -1 :
+	    (int)done(a, syscall(SYS_unlinkat, dirfd, name, flags));
 }
 
 static int

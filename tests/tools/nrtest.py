@@ -375,7 +375,7 @@ def lasting(line):
 def segments(store):
     d = store + '/log'
     return sorted(d + '/' + n for n in os.listdir(d)
-                  if re.fullmatch(r'\d{8}\.jsonl', n))
+                  if re.fullmatch(r'\d{8}(\.\d+)?\.jsonl', n))
 
 
 def torn(store):

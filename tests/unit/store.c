@@ -440,6 +440,57 @@ test_other_snapshot(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, fresh_dir, remove_dir)
 
+/* Does this process have a file mapped whose name ends so? */
+static int
+mapped(const char *name)
+{
+	FILE *f = fopen("/proc/self/maps", "r");
+	char line[512];
+	int found = 0;
+
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f) != NULL)
+		found |= strstr(line, name) != NULL;
+	fclose(f);
+	return found;
+}
+
+/*
+ * What a snapshot lent stays there while its segment is compacted; later
+ * the old file is let go, so that its space comes back.
+ */
+static void
+test_compact(void **state)
+{
+	struct nr_store *st = open_store(NR_STORE_CREATE);
+	struct nr_compaction c = { .min_dead = 1 };
+	uint64_t doomed[50];
+	struct nr_snap *sn;
+	struct nr_hit hit;
+	char line[64];
+	size_t n, i;
+
+	(void)state;
+	put_events(st, 1, 600, 100);
+	for (i = 0; i < 50; i++)
+		doomed[i] = 2 * i;
+	assert_int_equal(nr_store_delete(st, &n, doomed, 50), 0);
+	assert_int_equal(nr_snap_new(&sn, st), 0);
+	assert_int_equal(nr_snap_renew(sn), 0);
+	assert_int_equal(nr_snap_at(sn, &hit, 500, 0), 0);
+	memcpy(line, hit.line.p, sizeof(line));
+	assert_int_equal(nr_store_compact(st, &c), 0);
+	assert_int_equal(memcmp(line, hit.line.p, sizeof(line)), 0);
+	assert_true(mapped("/00000001.jsonl"));
+	assert_int_equal(nr_snap_renew(sn), 0);
+	assert_int_equal(nr_snap_at(sn, &hit, 500, 0), 0);
+	assert_int_equal(memcmp(line, hit.line.p, sizeof(line)), 0);
+	assert_false(mapped("/00000001.jsonl"));
+	assert_true(mapped("/00000001.1.jsonl"));
+	nr_snap_free(sn);
+	nr_store_close(st);
+}
+
 int
 main(void)
 {
@@ -455,6 +506,7 @@ main(void)
 		TEST(test_bulk),
 		TEST(test_expiry),
 		TEST(test_other_snapshot),
+		TEST(test_compact),
 	};
 
 	return NR_RUN(tests);
