@@ -131,7 +131,8 @@ export_query(struct run *run)
 				gather(run, &hit.line);
 		} while (state != NR_QUERY_END &&
 		    run->gathered.len < GATHER &&
-		    ((run->total & 255) != 0 || nr_now_ms() - held < HOLD_MS));
+		    ((state == NR_QUERY_HIT && (run->total & 255) != 0) ||
+		    nr_now_ms() - held < HOLD_MS));
 		write_out(run);
 	}
 	if (run->explain)

@@ -30,7 +30,7 @@ same 'events stay'			before after
 nr-store -S s compact --rate 20000 >out 2>err & p=$!
 ok 'a slow one has begun' wait_for 20 sh -c 'ls s/log/*.tmp'
 kill -TERM $p
-wait $p
+wait $p 2>/dev/null
 is 'it ends by the signal' 143 $?
 like 'and says so' 'interrupted$' err
 is 'nothing is left of it' '' "$(ls s/log | grep tmp)"
