@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "event/tags.h"
 #include "event/verify.h"
 #include "rejects.h"
 #include "storeopt.h"
@@ -156,6 +157,21 @@ new_item(struct job *job)
 	return &job->item[job->nitems];
 }
 
+/* Is this request to vanish meant for every relay (NIP-62)? */
+static int
+names_all_relays(const struct nr_event *ev)
+{
+	struct nr_tags it;
+	struct nr_tag tag;
+
+	nr_tags_start(&it, ev->tags);
+	while (nr_tags_next(&it, &tag))
+		if (nr_tag_is(&tag, "relay") && tag.nitems > 1 &&
+		    nr_view_is(tag.value, "ALL_RELAYS"))
+			return 1;
+	return 0;
+}
+
 static enum nr_verdict
 check_line(struct run *run, struct nr_verifier *v, struct job *job,
     struct nr_view line, size_t *pos)
@@ -170,6 +186,9 @@ check_line(struct run *run, struct nr_verifier *v, struct job *job,
 	item->line.p = out;
 	item->line.len = nr_event_normalise(&item->ev, out);
 	what = nr_verify_event(v, &item->ev, run->trust);
+	/* Which relay this store is for is not known here. */
+	item->vanish = what == NR_VALID && item->ev.kind == NR_KIND_VANISH &&
+	    names_all_relays(&item->ev);
 	if (what == NR_VALID) {
 		job->normal.len += item->line.len;
 		job->nitems++;
@@ -272,6 +291,27 @@ settle(struct run *run, int ms)
 	if (rc == NR_EBUSY && ms == 0)
 		nanosleep(&nap, NULL);
 	else if (rc != NR_OK && rc != NR_EBUSY)
+		nr_warn("%s: %s", run->dir, nr_strerror(rc));
+}
+
+/* A signal waits until it is let through at the end. */
+static int
+interrupted(void *ctx)
+{
+	sigset_t waiting;
+
+	(void)ctx;
+	return stop_signal != 0 || sigpending(&waiting) != 0 ||
+	    sigismember(&waiting, SIGINT) || sigismember(&waiting, SIGTERM);
+}
+
+/* What was asked to vanish cannot be seen: whoever is next goes on. */
+static void
+vanish(struct run *run)
+{
+	int rc = nr_store_vanish(run->st, interrupted, NULL);
+
+	if (rc != NR_OK)
 		nr_warn("%s: %s", run->dir, nr_strerror(rc));
 }
 
@@ -515,6 +555,7 @@ import(struct run *run, unsigned threads, int progress)
 	    progress);
 	need(pthread_create(&reader, NULL, read_all, run));
 	store_all(run, &ours, &meter);
+	vanish(run);
 	settle(run, -1);
 	nr_meter_end(&meter);
 	status = summary(run, (double)(nr_now_ms() - begun) / 1000);

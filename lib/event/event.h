@@ -96,6 +96,17 @@ int	nr_event_view_id(unsigned char id[32], const char *line, size_t len);
  */
 const char *nr_event_peek_id(const char *json, size_t len);
 
+#define NR_KIND_DELETION	5	/* NIP-09 */
+#define NR_KIND_VANISH		62	/* NIP-62 */
+#define NR_KIND_GIFT_WRAP	1059	/* NIP-59 */
+
+/* Is it one of those that ask for others to be deleted? */
+static inline int
+nr_kind_request(unsigned kind)
+{
+	return kind == NR_KIND_DELETION || kind == NR_KIND_VANISH;
+}
+
 /* NIP-01's ranges of kinds. */
 int	nr_kind_replaceable(unsigned kind);	/* 0, 3, 10000 to 19999 */
 int	nr_kind_ephemeral(unsigned kind);	/* 20000 to 29999 */

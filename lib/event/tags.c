@@ -167,3 +167,15 @@ nr_address_parse(struct nr_view text, unsigned *kind,
 	d->len = (size_t)(end - p);
 	return 1;
 }
+
+int
+nr_next_recipient(struct nr_tags *it, unsigned char key[32])
+{
+	struct nr_tag tag;
+
+	while (nr_tags_next(it, &tag))
+		if (nr_tag_letter(&tag) == 'p' && tag.value.len == 64 &&
+		    nr_hex_decode(key, tag.value.p, 32))
+			return 1;
+	return 0;
+}

@@ -53,6 +53,9 @@ int64_t	nr_event_expiration(const struct nr_event *ev);
  */
 struct nr_view nr_event_d(const struct nr_event *ev);
 
+/* Take the next p tag's key, as of a gift wrap's recipients. */
+int	nr_next_recipient(struct nr_tags *it, unsigned char key[32]);
+
 /* Does it hold NIP-70's tag, "-"? */
 int	nr_event_protected(const struct nr_event *ev);
 

@@ -76,11 +76,16 @@ rule(struct nr_conn *c, enum nr_access_rule r)
 int
 nr_access_greet(struct nr_conn *c)
 {
+	socklen_t len = sizeof(c->local);
 	unsigned char random[16];
 	char text[sizeof(c->challenge) + 16];
 
 	if (getrandom(random, sizeof(random), 0) != sizeof(random))
 		return EIO;
+	c->tls = lws_is_ssl(c->wsi) != 0;
+	if (getsockname(lws_get_socket_fd(c->wsi), (struct sockaddr *)&c->local,
+	    &len) != 0)
+		c->local.ss_family = AF_UNSPEC;
 	nr_hex_encode(c->challenge, random, sizeof(random));
 	nr_conn_send(c, text, (size_t)snprintf(text, sizeof(text),
 	    "[\"AUTH\",\"%.32s\"]", c->challenge));
@@ -92,29 +97,26 @@ nr_access_greet(struct nr_conn *c)
  * it says it used: that is what somebody who relays a challenge chooses.
  */
 static int
-is_local_address(struct nr_conn *c, const struct nr_url *u)
+is_local_address(const struct nr_conn *c, const struct nr_url *u)
 {
 	union {
-		struct sockaddr		sa;
+		struct sockaddr_storage	ss;
 		struct sockaddr_in	in;
 		struct sockaddr_in6	in6;
-	} at;
-	socklen_t len = sizeof(at);
+	} at = { .ss = c->local };
 	unsigned char want[16];
 	int loopback;
 	char port[6];
 
-	if (u->tls != (lws_is_ssl(c->wsi) != 0) || strcmp(u->path, "/") != 0)
+	if (u->tls != c->tls || strcmp(u->path, "/") != 0)
 		return 0;
-	if (getsockname(lws_get_socket_fd(c->wsi), &at.sa, &len) != 0)
-		return 0;
-	if (at.sa.sa_family == AF_INET) {
+	if (at.ss.ss_family == AF_INET) {
 		snprintf(port, sizeof(port), "%u", ntohs(at.in.sin_port));
 		loopback = ntohl(at.in.sin_addr.s_addr) >> 24 == 127;
 		if (inet_pton(AF_INET, u->host, want) == 1 &&
 		    memcmp(want, &at.in.sin_addr, 4) == 0)
 			return strcmp(u->port, port) == 0;
-	} else if (at.sa.sa_family == AF_INET6) {
+	} else if (at.ss.ss_family == AF_INET6) {
 		snprintf(port, sizeof(port), "%u", ntohs(at.in6.sin6_port));
 		loopback = IN6_IS_ADDR_LOOPBACK(&at.in6.sin6_addr);
 		if (inet_pton(AF_INET6, u->host, want) == 1 &&
@@ -145,6 +147,26 @@ nr_access_is_own_url(struct nr_conn *c, struct nr_view text)
 		    strlen(config->url[i])) && nr_url_same(&u, &own))
 			return 1;
 	return config->nurl == 0 && is_local_address(c, &u);
+}
+
+const char *
+nr_access_vanish(struct nr_conn *c, const struct nr_event *ev)
+{
+	struct nr_tags it;
+	struct nr_tag tag;
+	int named = 0;
+
+	nr_tags_start(&it, ev->tags);
+	while (nr_tags_next(&it, &tag)) {
+		if (tag.nitems < 2 || !nr_tag_is(&tag, "relay"))
+			continue;
+		named = 1;
+		if (nr_view_is(tag.value, "ALL_RELAYS") ||
+		    nr_access_is_own_url(c, tag.value))
+			return NULL;
+	}
+	return named ? "blocked: this request to vanish names other relays" :
+	    "invalid: a request to vanish names a relay, or ALL_RELAYS";
 }
 
 /* Do the tags say what they must?  NULL, or why not. */

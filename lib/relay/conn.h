@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 #include "util/buf.h"
 #include "util/view.h"
@@ -60,6 +61,8 @@ struct nr_conn {
 	 */
 	struct nr_ip address;
 	int		 has_address;
+	struct sockaddr_storage local;	/* that it has connected to; likewise */
+	int		 tls;
 
 	/* Written by the socket thread, never taken back; see access.c. */
 	char		 challenge[32];

@@ -141,6 +141,7 @@ nr_info_nips(unsigned nip[NR_INFO_NIPS], const struct nr_relay_config *c)
 		{ 42, 1 },
 		{ 45, 1 },
 		{ 59, nr_kind_private(c, 1059) },
+		{ 62, 1 },
 		{ 67, 1 },
 		{ 70, 1 },
 	};

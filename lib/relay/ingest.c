@@ -203,6 +203,9 @@ policy(struct nr_ingest *in, unsigned worker, struct entry *e,
 	/* The store sees neither ephemeral ones nor what it has already. */
 	if (nr_event_expiration(ev) <= now)
 		return "invalid: expired";
+	/* Whoever may write here or not, he may ask to be forgotten. */
+	if (ev->kind == NR_KIND_VANISH)
+		return nr_access_vanish(e->conn, ev);
 	if ((why = nr_access_write(e->conn, ev)) != NULL)
 		return why;
 	if (zero_bits(ev->id) < in->relay->config->min_pow) {
@@ -253,6 +256,7 @@ check_entry(struct nr_ingest *in, unsigned worker, struct job *job,
 	nr_hex_encode(e->id, item->ev.id, 32);
 	item->line.p = line;
 	item->line.len = nr_event_normalise(&item->ev, line);
+	item->vanish = item->ev.kind == NR_KIND_VANISH;
 	if ((why = policy(in, worker, e, &item->ev)) != NULL) {
 		refuse(e, why);
 		return;
@@ -481,8 +485,8 @@ finish_batch(struct nr_ingest *in, struct batch *b, struct nr_buf *text)
 	nr_relay_wake(in->relay);
 }
 
-static void
-note_trouble(struct nr_relay *r, int rc)
+void
+nr_store_trouble(struct nr_relay *r, int rc)
 {
 	if (is_fatal(rc))
 		nr_relay_fail(r, rc);
@@ -500,7 +504,7 @@ tend(struct nr_relay *r, int64_t *last)
 	if (now - *last < TEND_MS)
 		return;
 	*last = now;
-	note_trouble(r, nr_store_tend(r->st, &swept, 1000, time(NULL)));
+	nr_store_trouble(r, nr_store_tend(r->st, &swept, 1000, time(NULL)));
 }
 
 static void *
@@ -525,7 +529,7 @@ writer_main(void *arg)
 			store_batch(in, &b);
 			nr_feed_ring(in->relay->feed);
 			finish_batch(in, &b, &text);
-			note_trouble(in->relay, nr_store_settle(
+			nr_store_trouble(in->relay, nr_store_settle(
 			    in->relay->st, 0));
 		}
 		if (rc == NR_EOF)

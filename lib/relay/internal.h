@@ -26,6 +26,7 @@ struct nr_arrival;
 struct nr_live;
 struct nr_ingest;
 struct nr_feed;
+struct nr_upkeep;
 struct nr_sub;
 struct nr_queries;
 
@@ -140,6 +141,7 @@ struct nr_relay {
 	struct nr_live		*live;
 	struct nr_ingest	*ingest;
 	struct nr_feed		*feed;
+	struct nr_upkeep	*upkeep;
 	struct nr_queries	*queries;
 };
 
@@ -211,7 +213,7 @@ int	nr_access_greet(struct nr_conn *c);
 /* Take an AUTH message's event, and answer it; the socket thread's. */
 void	nr_access_auth(struct nr_conn *c, struct nr_view json);
 
-/* Is this JSON text one of the relay's own URLs?  Likewise. */
+/* Is this JSON text one of the relay's own URLs?  Any thread. */
 int	nr_access_is_own_url(struct nr_conn *c, struct nr_view text);
 
 /*
@@ -221,6 +223,9 @@ int	nr_access_is_own_url(struct nr_conn *c, struct nr_view text);
 const char *nr_access_read(struct nr_conn *c, const struct nr_filter *f,
 	    size_t n);
 const char *nr_access_write(struct nr_conn *c, const struct nr_event *ev);
+
+/* The same for a request to vanish, which any author may make (NIP-62). */
+const char *nr_access_vanish(struct nr_conn *c, const struct nr_event *ev);
 
 /*
  * The one rule for what a client is shown: of private kinds, what it wrote
@@ -305,6 +310,14 @@ int	nr_ingest_new(struct nr_ingest **out, struct nr_relay *r);
 
 /* Wait until everything is stored and answered; end the threads. */
 void	nr_ingest_free(struct nr_ingest *in);
+
+/* Log what the store says, or end where nothing can be stored any more. */
+void	nr_store_trouble(struct nr_relay *r, int rc);
+
+/* ---- upkeep.c: looking after the store ---------------------------------------- */
+
+int	nr_upkeep_new(struct nr_upkeep **out, struct nr_relay *r);
+void	nr_upkeep_free(struct nr_upkeep *u);		/* NULL is allowed */
 
 /*
  * Take a copy of an event's JSON.  Returns 0 where there is no room: try

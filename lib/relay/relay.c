@@ -724,7 +724,8 @@ nr_relay_new(struct nr_relay **out, struct nr_relay_config *config,
 	    (rc = nr_live_new(&r->live, r)) == NR_OK &&
 	    (rc = nr_feed_new(&r->feed, r)) == NR_OK &&
 	    (rc = nr_queries_new(&r->queries, r)) == NR_OK &&
-	    (rc = nr_ingest_new(&r->ingest, r)) == NR_OK)
+	    (rc = nr_ingest_new(&r->ingest, r)) == NR_OK &&
+	    (rc = nr_upkeep_new(&r->upkeep, r)) == NR_OK)
 		rc = nr_acceptor_start(r->acceptor);
 	if (rc != NR_OK) {
 		nr_relay_log(r, NR_LOG_ERROR, "cannot serve %s: %s", where,
@@ -836,6 +837,7 @@ nr_relay_free(struct nr_relay *r)
 		return;
 	nr_acceptor_free(r->acceptor);
 	/* In this order: each is used by those that end before it. */
+	nr_upkeep_free(r->upkeep);
 	nr_ingest_free(r->ingest);
 	nr_feed_free(r->feed);
 	nr_queries_stop(r->queries);

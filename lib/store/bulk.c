@@ -645,29 +645,14 @@ replay(struct rebuild *r)
 	return rc;
 }
 
-/* An address may be dead before its lines come: they do nothing else. */
 static int
-remember_addresses(struct rebuild *r)
+remember(struct rebuild *r, const struct nr_death *d, size_t n)
 {
 	size_t i;
 	int rc = NR_OK;
 
-	for (i = 0; rc == NR_OK && i < r->deaths.nothers; i++) {
-		rc = nr_rules_remember(&r->b->w, &r->deaths.other[i]);
-		if (rc == NR_OK && ++r->b->since_commit >= COMMIT_EVENTS)
-			rc = bulk_commit(r->b);
-	}
-	return rc;
-}
-
-static int
-remember_ids(struct rebuild *r)
-{
-	size_t i;
-	int rc = NR_OK;
-
-	for (i = 0; rc == NR_OK && i < r->deaths.nids; i++) {
-		rc = nr_rules_remember(&r->b->w, &r->deaths.id[i]);
+	for (i = 0; rc == NR_OK && i < n; i++) {
+		rc = nr_rules_remember(&r->b->w, &d[i]);
 		if (rc == NR_OK && ++r->b->since_commit >= COMMIT_EVENTS)
 			rc = bulk_commit(r->b);
 	}
@@ -706,10 +691,13 @@ rebuild(struct rebuild *r)
 	int rc;
 
 	if ((rc = nr_deaths_load(r->st, &r->deaths, &deaths)) != NR_OK ||
-	    (rc = remember_addresses(r)) != NR_OK ||
+	    /* Addresses may be dead before their lines, which do no more. */
+	    (rc = remember(r, r->deaths.address,
+	    r->deaths.naddresses)) != NR_OK ||
 	    (rc = start_workers(r)) != NR_OK ||
 	    (rc = replay(r)) != NR_OK ||
-	    (rc = remember_ids(r)) != NR_OK ||
+	    (rc = remember(r, r->deaths.id, r->deaths.nids)) != NR_OK ||
+	    (rc = remember(r, r->deaths.vanish, r->deaths.nvanish)) != NR_OK ||
 	    (rc = end_log(r)) != NR_OK)
 		return rc;
 	r->b->w.head.deaths = deaths;

@@ -153,7 +153,7 @@ check_live(struct check *k, const struct nr_event *ev, uint64_t number)
 	k->number = number;
 	if ((rc = nr_snap_is_deleted(k->sn, &gone, ev)) != NR_OK)
 		return rc;
-	if (gone)
+	if (gone && !nr_snap_hides(k->sn, ev))
 		found(k, "event %" PRIu64 " is live, but deleted", number);
 	if (nr_kind_ephemeral(ev->kind))
 		found(k, "event %" PRIu64 " is ephemeral", number);
@@ -495,7 +495,7 @@ count_others(struct check *k)
 	}
 	if (rc != MDB_NOTFOUND)
 		return rc;
-	while ((rc = nr_snap_at(sn, &hit, number, INT64_MIN)) == NR_OK &&
+	while ((rc = nr_snap_raw_at(sn, &hit, number, INT64_MIN)) == NR_OK &&
 	    hit.line.p != NULL && hit.number < sn->head.target) {
 		number = hit.number + 1;
 		if (!nr_event_view_head(&ev, hit.line.p, hit.line.len))

@@ -243,8 +243,10 @@ unique_lines(struct nr_buf *out, const struct nr_buf *in)
 static int
 record(struct nr_writer *w, void *ctx, int *changed)
 {
+	const struct nr_buf *lines = ctx;
+
 	(void)changed;
-	return nr_deaths_append(w, ctx);
+	return nr_buf_add(&w->deaths, lines->p, lines->len);
 }
 
 static int

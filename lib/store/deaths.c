@@ -8,6 +8,8 @@
  *	{"kind":30023,"pubkey":"...","d":"...","until":1700000000}
  *					an address, up to a created_at; d is
  *					a hash
+ *	{"vanish":"...","until":1700000000}
+ *					all of a key, and gift wraps to it
  *
  * Lines of older stores say where the event was, before its id.
  *
@@ -92,6 +94,17 @@ parse_address(const char *line, struct nr_death *d)
 	    nr_hex_decode(d->address + 34, hash, 16);
 }
 
+static int
+parse_vanish(const char *line, struct nr_death *d)
+{
+	char pubkey[65];
+
+	d->type = NR_DEATH_VANISH;
+	return sscanf(line, "{\"vanish\":\"%64[0-9a-f]\",\"until\":%" SCNd64
+	    "}", pubkey, &d->until) == 2 && strlen(pubkey) == 64 &&
+	    nr_hex_decode(d->who, pubkey, 32);
+}
+
 /* Take the next complete line; returns 0 at the end. */
 static int
 next(const struct nr_buf *b, size_t *at, struct nr_death *d, int *valid)
@@ -108,7 +121,8 @@ next(const struct nr_buf *b, size_t *at, struct nr_death *d, int *valid)
 	if (*valid) {
 		memcpy(line, b->p + *at, n);
 		line[n] = '\0';
-		*valid = parse_id(line, d) || parse_address(line, d);
+		*valid = parse_id(line, d) || parse_address(line, d) ||
+		    parse_vanish(line, d);
 	}
 	*at += n + 1;
 	return 1;
@@ -126,6 +140,11 @@ nr_death_write(struct nr_buf *b, const struct nr_death *d)
 		return nr_buf_addf(b, "{\"kind\":%u,\"pubkey\":\"%.64s\","
 		    "\"d\":\"%.32s\",\"until\":%" PRId64 "}\n",
 		    (unsigned)nr_get_be(d->address, 2), one, two, d->until);
+	}
+	if (d->type == NR_DEATH_VANISH) {
+		nr_hex_encode(one, d->who, 32);
+		return nr_buf_addf(b, "{\"vanish\":\"%.64s\",\"until\":%"
+		    PRId64 "}\n", one, d->until);
 	}
 	nr_hex_encode(one, d->id, 32);
 	if (memcmp(d->who, operator, 32) == 0)
@@ -157,15 +176,17 @@ write_file(struct nr_store *st, const struct nr_buf *b, uint64_t offset)
 }
 
 int
-nr_deaths_append(struct nr_writer *w, const struct nr_buf *lines)
+nr_deaths_append(struct nr_writer *w)
 {
 	int rc;
 
-	if (lines->len == 0)
+	if (w->deaths.len == 0)
 		return NR_OK;
-	rc = write_file(w->st, lines, w->head.deaths);
-	if (rc == NR_OK)
-		w->head.deaths += lines->len;
+	rc = write_file(w->st, &w->deaths, w->head.deaths);
+	if (rc == NR_OK) {
+		w->head.deaths += w->deaths.len;
+		w->deaths.len = 0;
+	}
 	return rc;
 }
 
@@ -195,10 +216,28 @@ death_cmp(const void *a, const void *b)
 	return memcmp(x->id, y->id, 32);
 }
 
+/* Those who have vanished, for looking up. */
+static int
+list_vanished(struct nr_deaths *d)
+{
+	size_t i;
+
+	d->vanished = calloc(d->nvanish + 1, sizeof(*d->vanished));
+	if (d->vanished == NULL)
+		return ENOMEM;
+	for (i = 0; i < d->nvanish; i++) {
+		memcpy(d->vanished[i].pubkey, d->vanish[i].who, 32);
+		d->vanished[i].until = d->vanish[i].until;
+	}
+	d->nvanished = d->nvanish;
+	nr_vanish_sort(d->vanished, &d->nvanished);
+	return NR_OK;
+}
+
 int
 nr_deaths_load(struct nr_store *st, struct nr_deaths *d, uint64_t *bytes)
 {
-	struct nr_buf b = { 0 }, ids = { 0 }, others = { 0 };
+	struct nr_buf b = { 0 }, of[3] = { { 0 }, { 0 }, { 0 } };
 	struct nr_death death;
 	size_t pos = 0;
 	int rc, valid;
@@ -206,14 +245,18 @@ nr_deaths_load(struct nr_store *st, struct nr_deaths *d, uint64_t *bytes)
 	rc = read_file(st, &b, 0);
 	while (rc == NR_OK && next(&b, &pos, &death, &valid))
 		if (valid)
-			rc = nr_buf_add(death.type == NR_DEATH_ID ? &ids :
-			    &others, &death, sizeof(death));
+			rc = nr_buf_add(&of[death.type], &death,
+			    sizeof(death));
 	nr_buf_free(&b);
-	d->id = (void *)ids.p;
-	d->nids = ids.len / sizeof(death);
-	d->other = (void *)others.p;
-	d->nothers = others.len / sizeof(death);
+	d->id = (void *)of[NR_DEATH_ID].p;
+	d->nids = of[NR_DEATH_ID].len / sizeof(death);
+	d->address = (void *)of[NR_DEATH_ADDRESS].p;
+	d->naddresses = of[NR_DEATH_ADDRESS].len / sizeof(death);
+	d->vanish = (void *)of[NR_DEATH_VANISH].p;
+	d->nvanish = of[NR_DEATH_VANISH].len / sizeof(death);
 	*bytes = pos;
+	if (rc == NR_OK)
+		rc = list_vanished(d);
 	if (d->nids > 1)
 		qsort(d->id, d->nids, sizeof(*d->id), death_cmp);
 	return rc;
@@ -241,6 +284,8 @@ void
 nr_deaths_free(struct nr_deaths *d)
 {
 	free(d->id);
-	free(d->other);
+	free(d->address);
+	free(d->vanish);
+	free(d->vanished);
 	memset(d, 0, sizeof(*d));
 }

@@ -36,6 +36,7 @@ enum nr_table {
 	NR_T_EXPIRE,	/* time in 8 bytes, number -> */
 	NR_T_SEGMENT,	/* segment -> struct nr_segrec */
 	NR_T_DEAD,	/* number (native, 8 bytes) -> struct nr_place */
+	NR_T_VANISH,	/* 0 or 1, public key -> created_at */
 	NR_T_COUNT
 };
 
@@ -89,6 +90,7 @@ struct nr_head {
 	/* Of all events, about, and of those below merged. */
 	uint64_t	entries, merged_entries;
 	uint64_t	moves;		/* counts segments compacted */
+	uint64_t	vanishing;	/* keys whose events are being swept */
 };
 
 #define NR_KEY_MAX	64

@@ -29,6 +29,7 @@
 
 struct nr_bulk;
 struct nr_merge;
+struct nr_vanish;
 struct nr_young;
 
 struct nr_store {
@@ -119,6 +120,7 @@ struct nr_writer {
 	uint64_t		 first;		/* head.next as it was */
 	int			 tail;		/* what the log has already */
 	struct nr_buf		 pending;	/* log bytes not yet written */
+	struct nr_buf		 deaths;	/* lines for deaths.jsonl */
 	struct nr_end		 pending_at;	/* where they go */
 	struct nr_end		 written_at;	/* where those went that are */
 	struct nr_maps		 maps;
@@ -246,7 +248,7 @@ int	nr_rebuild(struct nr_store *st, int lenient);
 
 /* A line of deaths.jsonl. */
 struct nr_death {
-	enum { NR_DEATH_ID, NR_DEATH_ADDRESS } type;
+	enum { NR_DEATH_ID, NR_DEATH_ADDRESS, NR_DEATH_VANISH } type;
 	unsigned char	id[32];
 	unsigned char	who[32];	/* zeros: the operator */
 	unsigned char	address[NR_ADDRESS_LEN];
@@ -256,8 +258,8 @@ struct nr_death {
 /* Add it as a line. */
 int	nr_death_write(struct nr_buf *b, const struct nr_death *d);
 
-/* Write lines to the file, durably; they count when w commits. */
-int	nr_deaths_append(struct nr_writer *w, const struct nr_buf *lines);
+/* Write w->deaths to the file, durably; they count when w commits. */
+int	nr_deaths_append(struct nr_writer *w);
 
 /* Do what the file has beyond what the index knows. */
 int	nr_deaths_take(struct nr_writer *w);
@@ -266,8 +268,12 @@ int	nr_deaths_take(struct nr_writer *w);
 struct nr_deaths {
 	struct nr_death	*id;		/* sorted by it */
 	size_t		 nids;
-	struct nr_death	*other;
-	size_t		 nothers;
+	struct nr_death	*address;
+	size_t		 naddresses;
+	struct nr_death	*vanish;
+	size_t		 nvanish;
+	struct nr_vanish *vanished;	/* the same, sorted, each key once */
+	size_t		 nvanished;
 };
 int	nr_deaths_load(struct nr_store *st, struct nr_deaths *d,
 	    uint64_t *bytes);
@@ -275,6 +281,34 @@ void	nr_deaths_of_id(const struct nr_deaths *d,
 	    const struct nr_death **first, size_t *n,
 	    const unsigned char id[32]);
 void	nr_deaths_free(struct nr_deaths *d);
+
+/* ---- vanish.c: NIP-62 ------------------------------------------------------ */
+
+#define NR_VANISH_LEN	33
+enum nr_vanish_state { NR_VANISHING, NR_VANISHED };
+
+/* Who has vanished, and up to which time. */
+struct nr_vanish {
+	unsigned char	pubkey[32];
+	int64_t		until;
+};
+
+/* Is the event of one who has vanished, or a gift wrap to him? */
+int	nr_vanish_find(MDB_cursor *vanish, int *gone,
+	    const struct nr_event *ev);
+int	nr_vanish_among(const struct nr_vanish *v, size_t n,
+	    const struct nr_event *ev);	/* sorted by key */
+
+/* Sort, and keep the latest of each key. */
+void	nr_vanish_sort(struct nr_vanish *v, size_t *n);
+
+/* All who are vanishing, sorted; *out is the caller's to free(). */
+int	nr_vanish_list(struct nr_vanish **out, size_t *n, MDB_txn *txn,
+	    MDB_dbi dbi);
+
+/* Remember that somebody has; sweep: there may be events of his. */
+int	nr_vanish_mark(struct nr_writer *w, const unsigned char pubkey[32],
+	    int64_t until, int sweep);
 
 /* ---- rules.c: what an event does to the others ------------------------ */
 
@@ -324,9 +358,10 @@ int	nr_find_id(MDB_cursor *ids, MDB_cursor *events, struct nr_maps *maps,
 	    uint64_t *number, struct nr_place *at, struct nr_view *line,
 	    const unsigned char id[32]);
 
-/* Is it deleted by id, or by address up to its time? */
+/* Is it deleted by id, by address up to its time, or has it vanished? */
 int	nr_find_gone(MDB_cursor *gone_id, MDB_cursor *gone_addr,
-	    struct nr_sha256 *sha, int *gone, const struct nr_event *ev);
+	    MDB_cursor *vanish, struct nr_sha256 *sha, int *gone,
+	    const struct nr_event *ev);
 
 /* ---- compact.c ---------------------------------------------------------- */
 

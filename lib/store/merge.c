@@ -203,7 +203,7 @@ collect_young(struct nr_merge *m)
 
 	for (n = 0; rc == NR_OK && n < COLLECT &&
 	    m->collected < m->target; n++) {
-		rc = nr_snap_at(m->sn, &hit, m->collected, INT64_MIN);
+		rc = nr_snap_raw_at(m->sn, &hit, m->collected, INT64_MIN);
 		if (rc != NR_OK)
 			break;
 		if (hit.line.p == NULL || hit.number >= m->target) {

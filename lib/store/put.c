@@ -79,7 +79,6 @@ delete_numbers(struct nr_writer *w, void *ctx, int *changed)
 {
 	struct deletion *d = ctx;
 	struct nr_death death = { .type = NR_DEATH_ID };
-	struct nr_buf lines = { 0 };
 	struct nr_view line;
 	struct nr_place at;
 	size_t i, done = 0;
@@ -95,14 +94,11 @@ delete_numbers(struct nr_writer *w, void *ctx, int *changed)
 		    !nr_event_view_id(death.id, line.p, line.len))
 			rc = NR_ECORRUPT;
 		if (rc == NR_OK)
-			rc = nr_death_write(&lines, &death);
+			rc = nr_death_write(&w->deaths, &death);
 		if (rc == NR_OK)
 			rc = nr_rules_death(w, &death);
 		done++;
 	}
-	if (rc == NR_OK)
-		rc = nr_deaths_append(w, &lines);
-	nr_buf_free(&lines);
 	/* A second try finds that the log of deaths has done it. */
 	if (done < d->before)
 		done = d->before;

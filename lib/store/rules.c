@@ -220,26 +220,10 @@ gone_by(MDB_cursor *c, int *gone, const unsigned char id[32],
 
 static const unsigned char operator_key[32];
 
-#define KIND_DELETION	5
-#define KIND_GIFT_WRAP	1059
-
-/* Take the next key that a gift wrap is addressed to. */
-static int
-next_recipient(struct nr_tags *it, unsigned char key[32])
-{
-	struct nr_tag tag;
-
-	while (nr_tags_next(it, &tag))
-		if (nr_tag_letter(&tag) == 'p' && tag.value.len == 64 &&
-		    nr_hex_decode(key, tag.value.p, 32))
-			return 1;
-	return 0;
-}
-
 /*
  * Whose deletions count for an event: its author's; a gift wrap's author
  * has thrown the key away, so its recipients' do (NIP-59).  A deletion of
- * a deletion has no effect.
+ * a deletion, or of a request to vanish, has no effect.
  */
 static int
 may_delete(const struct nr_event *ev, const unsigned char who[32])
@@ -249,14 +233,14 @@ may_delete(const struct nr_event *ev, const unsigned char who[32])
 
 	if (memcmp(who, operator_key, 32) == 0)
 		return 1;
-	if (ev->kind == KIND_DELETION)
+	if (nr_kind_request(ev->kind))
 		return 0;
 	if (memcmp(ev->pubkey, who, 32) == 0)
 		return 1;
-	if (ev->kind != KIND_GIFT_WRAP)
+	if (ev->kind != NR_KIND_GIFT_WRAP)
 		return 0;
 	nr_tags_start(&it, ev->tags);
-	while (next_recipient(&it, key))
+	while (nr_next_recipient(&it, key))
 		if (memcmp(key, who, 32) == 0)
 			return 1;
 	return 0;
@@ -271,26 +255,27 @@ gone_by_any(MDB_cursor *c, int *gone, const struct nr_event *ev)
 	int rc;
 
 	rc = gone_by(c, gone, ev->id, operator_key);
-	if (rc == NR_OK && !*gone && ev->kind != KIND_DELETION)
+	if (rc == NR_OK && !*gone && !nr_kind_request(ev->kind))
 		rc = gone_by(c, gone, ev->id, ev->pubkey);
-	if (rc != NR_OK || *gone || ev->kind != KIND_GIFT_WRAP)
+	if (rc != NR_OK || *gone || ev->kind != NR_KIND_GIFT_WRAP)
 		return rc;
 	nr_tags_start(&it, ev->tags);
-	while (rc == NR_OK && !*gone && next_recipient(&it, key))
+	while (rc == NR_OK && !*gone && nr_next_recipient(&it, key))
 		rc = gone_by(c, gone, ev->id, key);
 	return rc;
 }
 
 int
-nr_find_gone(MDB_cursor *gone_id, MDB_cursor *gone_addr,
+nr_find_gone(MDB_cursor *gone_id, MDB_cursor *gone_addr, MDB_cursor *vanish,
     struct nr_sha256 *sha, int *gone, const struct nr_event *ev)
 {
 	unsigned char key[NR_ADDRESS_LEN], next[32];
 	MDB_val k = { 0, NULL }, v;
 	int rc;
 
+	if ((rc = nr_vanish_find(vanish, gone, ev)) != NR_OK || *gone)
+		return rc;
 	/* Most ids have no deletion by anybody: one look says so. */
-	*gone = 0;
 	k.mv_size = 32;
 	k.mv_data = (void *)(uintptr_t)ev->id;
 	rc = mdb_cursor_get(gone_id, &k, &v, MDB_SET_RANGE);
@@ -318,13 +303,14 @@ nr_find_gone(MDB_cursor *gone_id, MDB_cursor *gone_addr,
 static int
 writer_find_gone(struct nr_writer *w, int *gone, const struct nr_event *ev)
 {
-	MDB_cursor *ids, *addrs;
+	MDB_cursor *ids, *addrs, *vanish;
 	int rc;
 
 	if ((rc = nr_writer_cursor(w, &ids, NR_T_GONE_ID)) != NR_OK ||
-	    (rc = nr_writer_cursor(w, &addrs, NR_T_GONE_ADDR)) != NR_OK)
+	    (rc = nr_writer_cursor(w, &addrs, NR_T_GONE_ADDR)) != NR_OK ||
+	    (rc = nr_writer_cursor(w, &vanish, NR_T_VANISH)) != NR_OK)
 		return rc;
-	return nr_find_gone(ids, addrs, w->st->sha, gone, ev);
+	return nr_find_gone(ids, addrs, vanish, w->st->sha, gone, ev);
 }
 
 static int
@@ -737,20 +723,47 @@ delete_all(struct nr_writer *w, const struct nr_event *ev)
 int
 nr_rules_remember(struct nr_writer *w, const struct nr_death *d)
 {
-	if (d->type == NR_DEATH_ID)
+	switch (d->type) {
+	case NR_DEATH_ID:
 		return mark_gone_id(w, d->id, d->who, w->head.next);
-	return mark_gone_addr(w, d->address, d->until);
+	case NR_DEATH_ADDRESS:
+		return mark_gone_addr(w, d->address, d->until);
+	case NR_DEATH_VANISH:
+		return nr_vanish_mark(w, d->who, d->until, 0);
+	}
+	return NR_ECORRUPT;
 }
 
 int
 nr_rules_death(struct nr_writer *w, const struct nr_death *d)
 {
-	/*
-	 * An address is recorded when a line of it is dropped, long after
-	 * whoever was there has died.
-	 */
-	return d->type == NR_DEATH_ID ? gone(w, d->id, d->who) :
-	    nr_rules_remember(w, d);
+	switch (d->type) {
+	case NR_DEATH_ID:
+		return gone(w, d->id, d->who);
+	case NR_DEATH_ADDRESS:
+		/*
+		 * It is recorded when a line of it is dropped, long after
+		 * whoever was there has died.
+		 */
+		return nr_rules_remember(w, d);
+	case NR_DEATH_VANISH:
+		return nr_vanish_mark(w, d->who, d->until, 1);
+	}
+	return NR_ECORRUPT;
+}
+
+/* An event asks that its author be forgotten. */
+static int
+vanish(struct nr_writer *w, const struct nr_event *ev)
+{
+	struct nr_death d = { .type = NR_DEATH_VANISH,
+	    .until = ev->created_at };
+	int rc;
+
+	memcpy(d.who, ev->pubkey, 32);
+	if ((rc = nr_death_write(&w->deaths, &d)) != NR_OK)
+		return rc;
+	return nr_rules_death(w, &d);
 }
 
 int
@@ -763,7 +776,7 @@ nr_rules_doomed(const struct nr_deaths *d, const struct nr_event *ev)
 	for (; n > 0; n--, p++)
 		if (may_delete(ev, p->who))
 			return 1;
-	return 0;
+	return nr_vanish_among(d->vanished, d->nvanished, ev);
 }
 
 /* What the tag of a deletion did, as a death; returns 0 for nothing. */
@@ -830,7 +843,7 @@ nr_rules_legacy(struct nr_snap *sn, const struct nr_event *ev,
 		return rc;
 	if (found && (rc = each(ctx, &d)) != NR_OK)
 		return rc;
-	if (ev->kind != KIND_DELETION)
+	if (ev->kind != NR_KIND_DELETION)
 		return NR_OK;
 	nr_tags_start(&it, ev->tags);
 	while (rc == NR_OK && nr_tags_next(&it, &tag))
@@ -865,12 +878,17 @@ verdict(struct nr_writer *w, struct nr_item *item, uint64_t *replaces)
 	rc = nr_writer_find_id(w, &number, &at, &line, ev->id);
 	if (rc != NR_OK)
 		return rc;
-	if (number != UINT64_MAX) {
+	/* What is there may be on its way out. */
+	if (number != UINT64_MAX && w->head.vanishing == 0) {
 		item->result = NR_PUT_DUPLICATE;
 		return NR_OK;
 	}
 	if ((rc = writer_find_gone(w, &gone, ev)) != NR_OK)
 		return rc;
+	if (number != UINT64_MAX) {
+		item->result = gone ? NR_PUT_DELETED : NR_PUT_DUPLICATE;
+		return NR_OK;
+	}
 	if (gone) {
 		item->result = NR_PUT_DELETED;
 		return NR_OK;
@@ -922,7 +940,9 @@ nr_rules_apply(struct nr_writer *w, struct nr_item *item,
 	    (rc = nr_rules_kill(w, replaces)) != NR_OK)
 		return rc;
 	/* Its deletions are numbered by head.next, which insert() gives it. */
-	if (ev->kind == 5 && (rc = delete_all(w, ev)) != NR_OK)
+	if (ev->kind == NR_KIND_DELETION && (rc = delete_all(w, ev)) != NR_OK)
+		return rc;
+	if (item->vanish && (rc = vanish(w, ev)) != NR_OK)
 		return rc;
 	return insert(w, item, place);
 }

@@ -110,7 +110,36 @@ nr_snap_free(struct nr_snap *sn)
 	if (sn->txn != NULL)
 		mdb_txn_abort(sn->txn);
 	nr_sha256_free(sn->sha);
+	free(sn->hidden);
 	free(sn);
+}
+
+/* Whose events are not to be seen any more? */
+static int
+read_hidden(struct nr_snap *sn)
+{
+	free(sn->hidden);
+	sn->hidden = NULL;
+	sn->nhidden = 0;
+	return sn->head.vanishing == 0 ? NR_OK : nr_vanish_list(&sn->hidden,
+	    &sn->nhidden, sn->txn, sn->st->dbi[NR_T_VANISH]);
+}
+
+int
+nr_snap_hides(const struct nr_snap *sn, const struct nr_event *ev)
+{
+	return !sn->raw && sn->nhidden > 0 &&
+	    nr_vanish_among(sn->hidden, sn->nhidden, ev);
+}
+
+static int
+hidden(const struct nr_snap *sn, struct nr_view line)
+{
+	struct nr_event ev;
+
+	return sn->nhidden > 0 && line.p != NULL &&
+	    nr_event_view_head(&ev, line.p, line.len) &&
+	    nr_snap_hides(sn, &ev);
 }
 
 int
@@ -133,6 +162,8 @@ nr_snap_renew(struct nr_snap *sn)
 			break;
 	if (rc == 0)
 		rc = nr_head_get(sn->txn, sn->st, &sn->head);
+	if (rc == 0)
+		rc = read_hidden(sn);
 	if (rc != 0) {
 		nr_snap_release(sn);
 		return nr_store_rc(sn->st, rc);
@@ -205,7 +236,8 @@ nr_snap_hit(struct nr_snap *sn, struct nr_hit *hit, uint64_t number)
 	memcpy(&at, v.mv_data, sizeof(at));
 	if ((rc = nr_maps_line(&sn->maps, &line, &at)) != NR_OK)
 		return rc;
-	fill(hit, number, &at, line);
+	if (!hidden(sn, line))
+		fill(hit, number, &at, line);
 	return NR_OK;
 }
 
@@ -226,7 +258,7 @@ nr_snap_get(struct nr_snap *sn, struct nr_hit *hit,
 		    id);
 	if (rc != NR_OK)
 		return nr_store_rc(sn->st, rc);
-	if (number == UINT64_MAX)
+	if (number == UINT64_MAX || hidden(sn, line))
 		hit->line = none;
 	else
 		fill(hit, number, &at, line);
@@ -237,12 +269,13 @@ int
 nr_snap_is_deleted(struct nr_snap *sn, int *deleted,
     const struct nr_event *ev)
 {
-	MDB_cursor *ids, *addrs;
+	MDB_cursor *ids, *addrs, *vanish;
 	int rc, gone;
 
 	if ((rc = nr_snap_cursor_of(sn, &ids, NR_T_GONE_ID)) == NR_OK &&
-	    (rc = nr_snap_cursor_of(sn, &addrs, NR_T_GONE_ADDR)) == NR_OK)
-		rc = nr_find_gone(ids, addrs, sn->sha, &gone, ev);
+	    (rc = nr_snap_cursor_of(sn, &addrs, NR_T_GONE_ADDR)) == NR_OK &&
+	    (rc = nr_snap_cursor_of(sn, &vanish, NR_T_VANISH)) == NR_OK)
+		rc = nr_find_gone(ids, addrs, vanish, sn->sha, &gone, ev);
 	if (rc != NR_OK)
 		return nr_store_rc(sn->st, rc);
 	*deleted = gone;
@@ -260,7 +293,7 @@ nr_hit_expired(const struct nr_hit *hit, int64_t now)
 }
 
 int
-nr_snap_at(struct nr_snap *sn, struct nr_hit *hit, uint64_t number,
+nr_snap_raw_at(struct nr_snap *sn, struct nr_hit *hit, uint64_t number,
     int64_t now)
 {
 	MDB_val k = { sizeof(number), &number }, v;
@@ -292,6 +325,23 @@ nr_snap_at(struct nr_snap *sn, struct nr_hit *hit, uint64_t number,
 		rc = NR_OK;
 	}
 	return nr_store_rc(sn->st, rc);
+}
+
+int
+nr_snap_at(struct nr_snap *sn, struct nr_hit *hit, uint64_t number,
+    int64_t now)
+{
+	struct nr_hit found = { .line = { NULL, 0 } };
+	int rc;
+
+	do {
+		rc = nr_snap_raw_at(sn, &found, number, now);
+		if (rc != NR_OK)
+			return rc;
+		number = found.number + 1;
+	} while (hidden(sn, found.line));
+	*hit = found;
+	return NR_OK;
 }
 
 /* The record of the first segment whose number is at least *segment. */

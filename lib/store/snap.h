@@ -15,6 +15,9 @@ struct nr_snap {
 	struct nr_sha256	*sha;
 	struct nr_head		 head;
 	uint64_t		 seq;		/* no other snapshot has this */
+	struct nr_vanish	*hidden;	/* whose events are swept */
+	size_t			 nhidden;
+	int			 raw;		/* show them nevertheless */
 	/* Moves that it knows of, and 1; 0: unknown; NR_UNPINNED. */
 	atomic_uint_fast64_t	 pin;
 	struct nr_snap		*prev, *next;	/* under snaps_lock */
@@ -24,6 +27,16 @@ struct nr_snap {
 
 int	nr_snap_cursor_of(struct nr_snap *sn, MDB_cursor **out,
 	    enum nr_table t);
+
+/*
+ * The first live event whose number is at least *number, as nr_snap_at(),
+ * but those of who is vanishing too: they have entries in the index.
+ */
+int	nr_snap_raw_at(struct nr_snap *sn, struct nr_hit *hit, uint64_t number,
+	    int64_t now);
+
+/* Is it the event of one who is vanishing? */
+int	nr_snap_hides(const struct nr_snap *sn, const struct nr_event *ev);
 
 /* A live event by number; line is {NULL, 0} where there is none. */
 int	nr_snap_hit(struct nr_snap *sn, struct nr_hit *hit, uint64_t number);

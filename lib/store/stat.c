@@ -112,7 +112,7 @@ each_young(struct nr_snap *sn, int (*each)(void *ctx,
 	struct nr_hit hit;
 	int rc;
 
-	while ((rc = nr_snap_at(sn, &hit, n, INT64_MIN)) == NR_OK &&
+	while ((rc = nr_snap_raw_at(sn, &hit, n, INT64_MIN)) == NR_OK &&
 	    hit.line.p != NULL) {
 		n = hit.number + 1;
 		if (!nr_event_view_head(&ev, hit.line.p, hit.line.len))

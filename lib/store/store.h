@@ -83,7 +83,7 @@ enum nr_put {
 	NR_PUT_STORED,
 	NR_PUT_DUPLICATE,	/* it was there already */
 	NR_PUT_SUPERSEDED,	/* a newer version is there */
-	NR_PUT_DELETED,		/* its deletion is there */
+	NR_PUT_DELETED,		/* its deletion is there, or its author gone */
 	NR_PUT_EXPIRED,
 	NR_PUT_EPHEMERAL,	/* never stored */
 	NR_PUT_NRESULTS
@@ -92,6 +92,7 @@ enum nr_put {
 struct nr_item {
 	struct nr_view	 line;	/* in: normal, no LF */
 	struct nr_event	 ev;	/* in: a view of it */
+	int		 vanish; /* in: a request to vanish, to be acted upon */
 	enum nr_put	 result;
 	uint64_t	 number;	/* out, where stored */
 };
@@ -103,7 +104,10 @@ struct nr_item {
  * and 40 as of the Unix time now, in order.  When this returns 0 they are
  * on the disk and visible to every process.
  *
- * Items are trusted: verify them before.
+ * Items are trusted: verify them before.  An item with vanish set makes
+ * all that its author wrote up to its created_at, and gift wraps to him of
+ * that time, invisible at once (NIP-62); see nr_store_vanish().
+ *
  * Returns   0; or nothing is stored (for all that can be known) and the
  *           code says why: NR_EBUSY, NR_EFULL, NR_EGONE, NR_ESYNC (this
  *           process cannot write any more), NR_EINDEX, errno.
@@ -134,6 +138,15 @@ int	nr_bulk_end(struct nr_store *st);
  */
 int	nr_store_delete(struct nr_store *st, size_t *ndeleted,
 	    const uint64_t *numbers, size_t n);
+
+/*
+ * Remove from the index what requests to vanish have made invisible, some
+ * of it in each transaction.  Returns at once where there is nothing.
+ * stop     asked between two of them; may be NULL
+ * Returns  0, also when stopped; or as nr_store_put().
+ */
+int	nr_store_vanish(struct nr_store *st, int (*stop)(void *ctx),
+	    void *ctx);
 
 /*
  * Housekeeping: remove at most max expired events from the index, clear
@@ -268,7 +281,7 @@ void	nr_store_bell_read(int fd);
 
 /* ---- Reports -------------------------------------------------------- */
 
-#define NR_STORE_NTABLES	14
+#define NR_STORE_NTABLES	15
 
 struct nr_store_stat {
 	uint64_t	epoch;

@@ -36,6 +36,7 @@ nr_log_line_valid(struct nr_verifier *v, struct nr_item *item,
 	    nr_verify_event(v, &ev, NR_TRUST_SIGNATURES) != NR_VALID)
 		return 0;
 	item->line = line;
+	item->vanish = 0;	/* deaths.jsonl says whether it was */
 	return nr_event_view(&item->ev, line.p, line.len);
 }
 

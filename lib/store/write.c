@@ -82,6 +82,7 @@ nr_writer_free(struct nr_writer *w)
 		mdb_txn_abort(w->txn);
 	w->txn = NULL;
 	nr_buf_free(&w->pending);
+	nr_buf_free(&w->deaths);
 	free(w->delta);
 	w->delta = NULL;
 	w->ndeltas = w->capdeltas = 0;
@@ -274,9 +275,14 @@ nr_writer_put_segments(struct nr_writer *w)
 	return rc;
 }
 
+/* What deaths.jsonl has counts by the head. */
 int
 nr_writer_put_head(struct nr_writer *w)
 {
+	int rc;
+
+	if ((rc = nr_deaths_append(w)) != NR_OK)
+		return rc;
 	return nr_meta_put(w->txn, w->st->dbi[NR_T_META], "head", &w->head,
 	    sizeof(w->head));
 }

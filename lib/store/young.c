@@ -392,7 +392,7 @@ run_of_log(struct nr_run **out, struct nr_snap *sn, uint64_t first,
 		return rc;
 	while (rc == NR_OK && n < end && bytes < RUN_BYTES) {
 		/* Before all time nothing has expired. */
-		rc = nr_snap_at(sn, &hit, n, INT64_MIN);
+		rc = nr_snap_raw_at(sn, &hit, n, INT64_MIN);
 		if (rc != NR_OK || hit.line.p == NULL || hit.number >= end)
 			break;
 		n = hit.number + 1;

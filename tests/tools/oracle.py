@@ -70,14 +70,17 @@ def parse_address(text):
     return (kind, part[1], d)
 
 
-def who_may_delete(event):
-    if event['kind'] == 5:
+def recipients(event):
+    if event['kind'] != 1059:
         return set()
-    who = {event['pubkey']}
-    if event['kind'] == 1059:
-        who |= {t[1] for t in event['tags']
-                if len(t) > 1 and t[0] == 'p' and hex64(t[1])}
-    return who
+    return {t[1] for t in event['tags']
+            if len(t) > 1 and t[0] == 'p' and hex64(t[1])}
+
+
+def who_may_delete(event):
+    if event['kind'] in (5, 62):
+        return set()
+    return {event['pubkey']} | recipients(event)
 
 
 class Store:
@@ -86,6 +89,7 @@ class Store:
         self.current = {}       # address -> id
         self.gone_ids = set()   # (id, who deleted it)
         self.gone_addresses = {}  # address -> created_at
+        self.vanished = {}      # public key -> created_at
 
     def kill(self, event):
         del self.live[event['id']]
@@ -119,9 +123,25 @@ class Store:
                 if target and target['created_at'] <= request['created_at']:
                     self.kill(target)
 
+    def has_vanished(self, event):
+        return event['kind'] != 62 and any(
+            self.vanished.get(who, -1) >= event['created_at']
+            for who in {event['pubkey']} | recipients(event))
+
+    def vanish(self, request):
+        """Only requests to all relays: that is what nr-import acts upon."""
+        if ['relay', 'ALL_RELAYS'] not in [t[:2] for t in request['tags']]:
+            return
+        who = request['pubkey']
+        self.vanished[who] = max(self.vanished.get(who, -1),
+                                 request['created_at'])
+        for event in [e for e in self.live.values() if self.has_vanished(e)]:
+            self.kill(event)
+
     def put(self, event, now):
         kind = event['kind']
-        if 20000 <= kind < 30000 or event['id'] in self.live:
+        if 20000 <= kind < 30000 or event['id'] in self.live or \
+                self.has_vanished(event):
             return
         if any((event['id'], who) in self.gone_ids
                for who in who_may_delete(event)):
@@ -142,6 +162,8 @@ class Store:
             return
         if kind == 5:
             self.delete(event)
+        if kind == 62:
+            self.vanish(event)
         self.live[event['id']] = event
         if where:
             self.current[where] = event['id']

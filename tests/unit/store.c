@@ -206,7 +206,7 @@ test_delete(void **state)
 	struct nr_snap *sn;
 	struct nr_hit hit;
 	struct nr_event ev;
-	struct nr_item item;
+	struct nr_item item = { 0 };
 	struct nr_buf keep = { 0 };
 	size_t n;
 	int round;
@@ -341,7 +341,7 @@ test_expiry(void **state)
 	    "\"content\":\"\",\"sig\":\"%0128d\"}";
 	struct nr_store *st = open_store(NR_STORE_CREATE);
 	char line[3][600];
-	struct nr_item item[3];
+	struct nr_item item[3] = { 0 };
 	struct nr_snap *sn;
 	struct nr_hit hit;
 	size_t swept;
