@@ -6,7 +6,7 @@
 #				relay on ws://127.0.0.1:7777 (RUN_PORT,
 #				RUN_STORE)
 #	make install		PREFIX, DESTDIR
-#	make bench fuzz soak	longer runs
+#	make bench load soak fuzz torture	longer runs
 #
 # CC, CFLAGS, LDFLAGS, PREFIX and DESTDIR belong to the packager.  SAN=
 # builds with sanitizers (address,undefined or thread), in a directory of
@@ -88,7 +88,10 @@ $B/tests/tools/%: $B/tests/tools/%.o $B/libnr.a
 $(fuzzers): $B/tests/fuzz/%: $B/tests/fuzz/%.o \
     $(if $(FUZZ),,$B/tests/fuzz/replay.o) $B/libnr.a
 	$(CC) $(if $(FUZZ),$(subst fuzzer-no-link,fuzzer,$(ldflags)),\
-	    $(ldflags)) $(LDFLAGS) -o $@ $^ $(libs)
+	    $(ldflags)) $(LDFLAGS) -o $@ $^ $(libs) $(libs_fuzz_$*)
+
+libs_fuzz_auth := -lwebsockets -lconfuse
+libs_fuzz_http := -lwebsockets -lconfuse
 
 # For LD_PRELOAD: never sanitized, in no program of ours.
 preload := $B/tests/fault.so
@@ -136,9 +139,18 @@ load: deps
 	NR_BUILD=$B tests/bench/load
 
 # The tests of kills and faults at full length.
-soak: $(test-built)
+torture: $(test-built)
 	NR_BUILD=$B NR_KILL_ROUNDS=200 NR_FULL=1 prove --timer -v \
 	    tests/1[678]*.t
+
+# Everything at once for SOAK_SECONDS; memory must be flat.  For half an
+# hour: SOAK_SECONDS=1800 SOAK_EVENTS=1100000.
+SOAK_SECONDS ?= 120
+SOAK_EVENTS ?= 100000
+soak: deps
+	$(MAKE) all $(benchtools)
+	NR_BUILD=$B NR_SOAK_SECONDS=$(SOAK_SECONDS) \
+	    NR_SOAK_EVENTS=$(SOAK_EVENTS) tests/bench/soak
 
 # Each fuzzer for FUZZ_SECONDS, from seeds that are made now.
 FUZZ_SECONDS ?= 60
@@ -158,6 +170,10 @@ fuzz-built: $(fuzzers)
 		    -artifact_prefix=$B/found/$$f- $B/corpus/$$f \
 		    $B/seeds/$$f $$(ls -d tests/fuzz/crashes/$$f 2>/dev/null); \
 	done
+
+# Bugs in copies of the sources, which the fuzzers must find.
+fuzz-planted: fuzz-deps all
+	tests/fuzz/planted $B
 
 # Everything goes to a place of its own, so that it can be taken away.
 # Bash and fish look completions up by the programs' names.
@@ -201,6 +217,6 @@ clean:
 	$(lib_obj:.o=.d) $(prog_src:%.c=$B/%.d) $(tool_obj:.o=.d)
 
 .PHONY: all bench check check-built clean deps fuzz fuzz-built fuzz-deps \
-	install load run soak test-deps uninstall
+	fuzz-planted install load run soak test-deps torture uninstall
 .DELETE_ON_ERROR:
 .SECONDARY:
