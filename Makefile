@@ -90,8 +90,8 @@ $(fuzzers): $B/tests/fuzz/%: $B/tests/fuzz/%.o \
 	$(CC) $(if $(FUZZ),$(subst fuzzer-no-link,fuzzer,$(ldflags)),\
 	    $(ldflags)) $(LDFLAGS) -o $@ $^ $(libs) $(libs_fuzz_$*)
 
-libs_fuzz_auth := -lwebsockets -lconfuse
-libs_fuzz_http := -lwebsockets -lconfuse
+libs_fuzz_auth := $(libs_nr-serve)
+libs_fuzz_http := $(libs_nr-serve)
 
 # For LD_PRELOAD: never sanitized, in no program of ours.
 preload := $B/tests/fault.so
