@@ -51,7 +51,8 @@ set_host(struct nr_url *u, const char *p, const char *end)
 		return 0;
 	if (end > p && end[-1] == '.')
 		end--;
-	if (end == p || !copy(u->host, sizeof(u->host), p, end))
+	/* A second dot would leave another name each time it is read. */
+	if (end == p || end[-1] == '.' || !copy(u->host, sizeof(u->host), p, end))
 		return 0;
 	for (c = u->host; *c != '\0'; c++) {
 		if (*c <= ' ' || *c == 0x7f || strchr("@\\\"<>[]", *c))
