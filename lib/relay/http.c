@@ -177,7 +177,8 @@ ask_icon(struct nr_http *h, struct lws *wsi)
 {
 	struct nr_buf b = { 0 };
 
-	if (start_body(&b) != NR_OK || nr_buf_adds(&b, nr_page_icon) != NR_OK) {
+	if (start_body(&b) != NR_OK || (!has(wsi, WSI_TOKEN_OPTIONS_URI) &&
+	    nr_buf_adds(&b, nr_page_icon) != NR_OK)) {
 		nr_buf_free(&b);
 		return -1;
 	}
