@@ -119,6 +119,7 @@ struct nr_relay {
 	/* The socket thread's. */
 	struct nr_conn		*conns;
 	uint64_t		 nconns;
+	int			 held;		/* some have a backlog */
 	struct nr_arrival	*adopting;	/* not libwebsockets' yet */
 	struct nr_buf		 reply;
 	struct nr_snap		*snap;		/* to see what is stored */

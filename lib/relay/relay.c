@@ -186,6 +186,7 @@ keep(struct nr_conn *c, const char *text, size_t len)
 
 	if (c->backlog.len == 0)
 		lws_rx_flow_control(c->wsi, 0);
+	c->relay->held = 1;
 	rc = nr_buf_add(&c->backlog, &len, sizeof(len));
 	return rc != NR_OK ? rc : nr_buf_add(&c->backlog, text, len);
 }
@@ -226,11 +227,15 @@ retry_all(struct nr_relay *r)
 {
 	struct nr_conn *c;
 
-	if (!atomic_exchange(&r->room, 0))
+	/* There is room after each batch, and seldom anybody who waits. */
+	if (!atomic_exchange(&r->room, 0) || !r->held)
 		return;
-	for (c = r->conns; c != NULL; c = c->next)
+	r->held = 0;
+	for (c = r->conns; c != NULL; c = c->next) {
 		if (c->backlog.len > 0)
 			retry(c);
+		r->held |= c->backlog.len > 0;
+	}
 }
 
 /*
