@@ -45,6 +45,7 @@ mkdir -p tmp
 sed -e "s,127\.0\.0\.1:7777,127.0.0.1:$back," -e "s,listen 443 ssl,listen 127.0.0.1:$port ssl," \
     -e "s,listen 80;,listen 127.0.0.1:$plain;," -e '/listen \[::\]/d' \
     -e "s,/etc/letsencrypt/live/relay.example.com/fullchain,$PWD/cert," \
+    -e "s,/var/log/nginx/error.log crit,$PWD/nginx.log," \
     -e "s,/etc/letsencrypt/live/relay.example.com/privkey,$PWD/key," \
     "$top/contrib/nginx/nr-serve.conf" >site.conf
 user=
