@@ -79,13 +79,15 @@ v1_line(struct nr_proxy *out, const char *p, const char *end)
 static int
 read_v1(struct nr_proxy *out, const char *p, size_t len)
 {
-	/* Where the CR is at last, before its LF. */
-	size_t n = len < V1_MAX - 1 ? len : V1_MAX - 1;
+	size_t n = len < V1_MAX ? len : V1_MAX;
 	const char *cr = memchr(p, '\r', n);
 	struct nr_proxy h;
 
 	if (cr == NULL)
-		return n == V1_MAX - 1 ? -1 : 0;
+		return n == V1_MAX ? -1 : 0;
+	/* Its LF would be beyond what there may be. */
+	if (cr + 1 == p + V1_MAX)
+		return -1;
 	if (cr + 1 == p + len)
 		return 0;
 	if (cr[1] != '\n' || !v1_line(&h, p + strlen(v1_start), cr))

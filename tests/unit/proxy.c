@@ -166,6 +166,9 @@ test_headers(void **state)
 	assert_int_equal(nr_proxy_read(&h, line, 107), -1);
 	memcpy(line + 105, "\r\n", 2);
 	assert_int_equal(nr_proxy_read(&h, line, 108), 107);
+	memcpy(line + 105, "x\r\n", 3);
+	assert_int_equal(nr_proxy_read(&h, line, 108), -1);
+	assert_int_equal(nr_proxy_read(&h, line, 107), -1);
 }
 
 /* No bytes make it read beyond them. */
