@@ -545,6 +545,26 @@ nr_event_view(struct nr_event *ev, const char *line, size_t len)
 	return 1;
 }
 
+static int
+same_view(struct nr_view a, struct nr_view b)
+{
+	return a.p == b.p && a.len == b.len;
+}
+
+int
+nr_event_view_read(struct nr_event *ev, const char *line, size_t len)
+{
+	struct nr_event v;
+
+	/* Where both find the same parts, nothing else is between them. */
+	if (!(ev->flags & NR_EVENT_NORMAL) || !nr_event_view(&v, line, len) ||
+	    !same_view(v.tags, ev->tags) ||
+	    !same_view(v.content, ev->content))
+		return 0;
+	*ev = v;
+	return 1;
+}
+
 const char *
 nr_event_peek_id(const char *json, size_t len)
 {

@@ -80,6 +80,12 @@ size_t	nr_event_normalise(struct nr_event *ev, char *out);
 int	nr_event_view(struct nr_event *ev, const char *line, size_t len);
 
 /*
+ * The same for a line that may be anybody's, once nr_event_read() has made
+ * *ev of it: returns 1 only where it is the normal line of that event.
+ */
+int	nr_event_view_read(struct nr_event *ev, const char *line, size_t len);
+
+/*
  * The same without signature and content: cheaper, enough for matching.
  * tags.len reaches to the end of the line, which nr_tags_next() does not
  * mind.

@@ -242,8 +242,7 @@ verify_block(void *ctx, unsigned worker, void *job)
 		l = &b->line[b->n++];
 		l->v = nr_event_read(&l->ev, text.p, text.len, &limits, &pos);
 		l->normal = l->v == NR_VALID &&
-		    (l->ev.flags & NR_EVENT_NORMAL) &&
-		    nr_event_view(&l->ev, text.p, text.len);
+		    nr_event_view_read(&l->ev, text.p, text.len);
 		if (l->normal)
 			l->v = nr_verify_event(vf->verifier[worker], &l->ev,
 			    vf->full ? NR_TRUST_NOTHING :

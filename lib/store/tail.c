@@ -26,18 +26,15 @@ int
 nr_log_line_valid(struct nr_verifier *v, struct nr_item *item,
     struct nr_view line)
 {
-	struct nr_event ev;
 	size_t pos;
 
 	/* Only a line that this store would have written itself will do. */
-	if (nr_event_read(&ev, line.p, line.len, &log_limits,
-	    &pos) != NR_VALID ||
-	    !(ev.flags & NR_EVENT_NORMAL) ||
-	    nr_verify_event(v, &ev, NR_TRUST_SIGNATURES) != NR_VALID)
-		return 0;
 	item->line = line;
 	item->vanish = 0;	/* deaths.jsonl says whether it was */
-	return nr_event_view(&item->ev, line.p, line.len);
+	return nr_event_read(&item->ev, line.p, line.len, &log_limits,
+	    &pos) == NR_VALID &&
+	    nr_verify_event(v, &item->ev, NR_TRUST_SIGNATURES) == NR_VALID &&
+	    nr_event_view_read(&item->ev, line.p, line.len);
 }
 
 /* Read up to a chunk of the segment from offset on. */
