@@ -47,6 +47,7 @@ struct nr_filter {
 	int64_t			 since;	/* inclusive, like until */
 	int64_t			 until;
 	uint64_t		 limit;
+	uint64_t		 ties;	/* more, with the last one's time */
 };
 
 struct nr_filter_limits {

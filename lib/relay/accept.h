@@ -27,9 +27,11 @@ struct nr_arrival {
 	int			 is_ip;		/* else a Unix socket's */
 	struct nr_ip	 from;		/* where it is */
 	int			 told;		/* by a proxy's header */
-	/* See nr_origin(), of the request that made a WebSocket. */
+	/* See nr_origin(), of the last request. */
 	struct nr_ip	 origin;
 	int			 has_origin;
+	int			 upgrades;	/* it is one */
+	int			 packs;		/* and is to be compressed */
 	int64_t			 until;		/* ms, for the header */
 	TAILQ_ENTRY(nr_arrival)	 link;
 };

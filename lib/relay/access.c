@@ -199,14 +199,21 @@ static const char *
 add_key(struct nr_conn *c, const unsigned char key[32])
 {
 	unsigned n = nkeys(c);
+	const char *why;
 
 	if (has_key(c, key))
 		return NULL;
 	if (n == NR_CONN_KEYS)
 		return "restricted: too many keys on one connection";
-	if (c->keys == NULL &&
-	    (c->keys = calloc(NR_CONN_KEYS, 32)) == NULL)
+	if (c->keys == NULL && ((c->key_party = calloc(NR_CONN_KEYS,
+	    sizeof(*c->key_party))) == NULL ||
+	    (c->keys = calloc(NR_CONN_KEYS, 32)) == NULL)) {
+		free(c->key_party);
+		c->key_party = NULL;
 		return "error: out of memory";
+	}
+	if ((why = nr_limits_key(c, n, key)) != NULL)
+		return why;
 	memcpy(c->keys[n], key, 32);
 	atomic_store_explicit(&c->nkeys, n + 1, memory_order_release);
 	return NULL;
@@ -244,7 +251,7 @@ nr_access_auth(struct nr_conn *c, struct nr_view json)
 	const char *why, *id;
 	struct nr_event ev;
 	enum nr_verdict v;
-	char hex[64];
+	char hex[64], wait[NR_LIMITS_WHY];
 	size_t pos;
 
 	limits.bytes = c->relay->config->max_event;
@@ -264,7 +271,7 @@ nr_access_auth(struct nr_conn *c, struct nr_view json)
 	} else {
 		nr_event_normalise(&ev, a->line.p);
 		nr_hex_encode(hex, ev.id, 32);
-		why = prove(a, c, &ev);
+		why = nr_limits_may_auth(c, wait) ? prove(a, c, &ev) : wait;
 	}
 	b->len = 0;
 	if (nr_write_ok(b, hex, why == NULL, why == NULL ? "" : why) ==
@@ -273,8 +280,10 @@ nr_access_auth(struct nr_conn *c, struct nr_view json)
 	else
 		nr_conn_doom(c, NR_CLOSE_ERROR, "out of memory");
 	atomic_fetch_add(&c->relay->metrics.auth[why == NULL], 1);
-	if (why != NULL)
+	if (why != NULL && why != wait) {
+		nr_limits_bad_auth(c);
 		nr_conn_bad(c);
+	}
 	nr_relay_wake(c->relay);
 }
 

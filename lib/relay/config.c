@@ -40,6 +40,15 @@ static const struct number {
 	{ "max_count", OFFSET(max_count), 1000000, 1, 1000000000 },
 	{ "min_pow", OFFSET(min_pow), 0, 0, 256 },
 	{ "max_future", OFFSET(max_future), 900, 0, INT64_MAX / 2 },
+	{ "max_age", OFFSET(max_age), 0, 0, INT64_MAX / 2 },
+	{ "max_content", OFFSET(max_content), 128 << 10, 0, 16 << 20 },
+	{ "max_tag_value", OFFSET(max_tag_value), 128 << 10, 64, 16 << 20 },
+	{ "max_queries", OFFSET(max_queries), 20000, 1, 10000000 },
+	{ "ip_connections", OFFSET(ip_connections), 100, 0, 1000000 },
+	{ "key_connections", OFFSET(key_connections), 100, 0, 1000000 },
+	{ "slow_ms", OFFSET(slow_ms), 2000, 0, 10000 },
+	{ "ban_seconds", OFFSET(ban_seconds), 600, 0, 31536000 },
+	{ "deflate", OFFSET(deflate), 1, 0, 1 },
 	{ "output_pause", OFFSET(output_pause), 1 << 20, 1 << 14, 1 << 30 },
 	{ "output_close", OFFSET(output_close), 32 << 20, 4 << 20,
 	    UINT64_C(4) << 30 },
@@ -74,6 +83,26 @@ static const struct text {
 	{ "tls_key", OFFSET(tls_key) },
 };
 
+static const struct rate {
+	const char	*key;
+	size_t		 offset;
+	const char	*value;		/* the default */
+} rate[] = {
+	{ "connect_rate", OFFSET(connect_rate), "off" },
+	{ "ip_connect_rate", OFFSET(ip_connect_rate), "5/s burst 200" },
+	{ "key_connect_rate", OFFSET(key_connect_rate), "5/s burst 200" },
+	{ "message_rate", OFFSET(message_rate), "200/s burst 4K" },
+	{ "byte_rate", OFFSET(byte_rate), "1M/s burst 32M" },
+	{ "event_rate", OFFSET(event_rate), "off" },
+	{ "event_byte_rate", OFFSET(event_byte_rate), "off" },
+	{ "ip_event_rate", OFFSET(ip_event_rate), "50/s burst 5K" },
+	{ "key_event_rate", OFFSET(key_event_rate), "50/s burst 5K" },
+	{ "ip_query_rate", OFFSET(ip_query_rate), "2M/s burst 40M" },
+	{ "ip_auth_failures", OFFSET(ip_auth_failures), "20/min" },
+	{ "ip_refusals", OFFSET(ip_refusals), "600/min" },
+	{ "ip_closes", OFFSET(ip_closes), "5/10min" },
+};
+
 #define COUNT(a)	(sizeof(a) / sizeof((a)[0]))
 
 static uint64_t *
@@ -86,6 +115,20 @@ static char **
 text_at(struct nr_relay_config *c, const struct text *t)
 {
 	return (char **)(void *)((char *)c + t->offset);
+}
+
+/* *why is set where it is none. */
+static int
+set_rate(struct nr_relay_config *c, const struct rate *r, const char *value,
+    const char **why)
+{
+	struct nr_rate *at = (struct nr_rate *)(void *)((char *)c +
+	    r->offset);
+
+	if (!nr_rate_parse(at, value))
+		*why = "not off, nor a rate such as 20/s, 5/10min or "
+		    "20/s burst 100";
+	return NR_OK;
 }
 
 int
@@ -101,6 +144,8 @@ nr_relay_config_init(struct nr_relay_config *c)
 	memset(c, 0, sizeof(*c));
 	for (i = 0; i < COUNT(number); i++)
 		*number_at(c, &number[i]) = number[i].value;
+	for (i = 0; i < COUNT(rate); i++)
+		(void)set_rate(c, &rate[i], rate[i].value, &why);
 	rc = nr_relay_config_set(c, "name", "nr-serve", &why);
 	if (rc == NR_OK)
 		rc = nr_relay_config_set(c, "description",
@@ -402,7 +447,9 @@ nr_relay_config_key(size_t i, int *is_list)
 		return text[i].key;
 	if ((i -= COUNT(text)) < COUNT(number))
 		return number[i].key;
-	if ((i -= COUNT(number)) >= COUNT(other))
+	if ((i -= COUNT(number)) < COUNT(rate))
+		return rate[i].key;
+	if ((i -= COUNT(rate)) >= COUNT(other))
 		return NULL;
 	*is_list = other[i].is_list;
 	return other[i].key;
@@ -583,6 +630,9 @@ nr_relay_config_set(struct nr_relay_config *c, const char *key,
 			*number_at(c, &number[i]) = v;
 		return NR_OK;
 	}
+	for (i = 0; i < COUNT(rate); i++)
+		if (strcmp(key, rate[i].key) == 0)
+			return set_rate(c, &rate[i], value, why);
 	*why = "unknown key";
 	return NR_OK;
 }

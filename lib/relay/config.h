@@ -10,6 +10,7 @@
 
 #include "filter/keys.h"
 #include "relay/endpoint.h"
+#include "util/rate.h"
 #include "wire/ip.h"
 
 #define NR_LISTEN_MAX	16
@@ -85,6 +86,23 @@ struct nr_relay_config {
 	uint64_t	 default_limit;
 	uint64_t	 max_count;	/* events that a COUNT counts */
 	uint64_t	 max_future;	/* seconds that created_at may be ahead */
+	uint64_t	 max_age;	/* seconds that it may be ago; 0: any */
+	uint64_t	 max_content;	/* characters */
+	uint64_t	 max_tag_value;	/* bytes of a string in a tag */
+	uint64_t	 max_queries;	/* of all connections, unfinished */
+
+	/* How much in a time; see limits.h. */
+	struct nr_rate	 connect_rate, ip_connect_rate, key_connect_rate;
+	struct nr_rate	 message_rate, byte_rate;	/* of a connection */
+	struct nr_rate	 event_rate, event_byte_rate;	/* of all */
+	struct nr_rate	 ip_event_rate, key_event_rate;
+	struct nr_rate	 ip_query_rate;		/* units of nr_query_next() */
+	struct nr_rate	 ip_auth_failures, ip_refusals, ip_closes;
+	uint64_t	 ip_connections, key_connections;	/* 0: any */
+	uint64_t	 slow_ms;	/* a wait that is not refused */
+	uint64_t	 ban_seconds;	/* 0: nobody is banned */
+
+	uint64_t	 deflate;	/* 1: compressed where a client can */
 
 	/* Output waiting for one connection: queries pause, it is closed. */
 	uint64_t	 output_pause;

@@ -9,6 +9,7 @@
 
 #include "relay/internal.h"
 #include "util/err.h"
+#include "wire/deflate.h"
 
 #define CHUNK_MIN	((size_t)2 * 1024 - sizeof(struct nr_chunk))
 #define CHUNK_MAX	((size_t)64 * 1024 - sizeof(struct nr_chunk))
@@ -43,6 +44,8 @@ nr_conn_unref(struct nr_conn *c)
 	nr_chunks_free(&c->out);
 	nr_buf_free(&c->rx);
 	nr_buf_free(&c->backlog);
+	nr_limits_forget(c);
+	free(c->key_party);
 	free(c->keys);
 	pthread_mutex_destroy(&c->lock);
 	free(c);
@@ -109,6 +112,57 @@ nr_chunks_frame(struct nr_chunks *q, const struct nr_view *part,
 	return NR_OK;
 }
 
+/* Less than this is not worth it. */
+#define PACK_MIN	256
+
+int
+nr_pack(struct nr_deflater *d, struct nr_buf *b, struct nr_view line)
+{
+	const struct nr_view part[] = { line, { "]", 1 } };
+
+	b->len = 0;
+	return line.len < PACK_MIN ? NR_OK : nr_deflate(d, b, part, 2);
+}
+
+/* What is its own is sent as it is, before what is packed. */
+static int
+add_packed(struct nr_chunks *q, const struct nr_view *part,
+    const struct nr_buf *packed)
+{
+	size_t own = part[0].len + part[1].len + part[2].len, len, i;
+	unsigned char *p, *start;
+
+	len = NR_DEFLATE_STORED + own + packed->len;
+	if ((p = start = reserve(q, NR_FRAME_HEAD_MAX + len)) == NULL)
+		return ENOMEM;
+	p += nr_frame_head(p, NR_OP_TEXT | NR_FRAME_PACKED, len, 0);
+	nr_deflate_stored(p, own);
+	p += NR_DEFLATE_STORED;
+	for (i = 0; i < 3; i++) {
+		memcpy(p, part[i].p, part[i].len);
+		p += part[i].len;
+	}
+	memcpy(p, packed->p, packed->len);
+	p += packed->len;
+	q->tail->len += (size_t)(p - start);
+	q->bytes += (size_t)(p - start);
+	return NR_OK;
+}
+
+int
+nr_chunks_event(struct nr_chunks *q, const struct nr_sub *s,
+    struct nr_view line, const struct nr_buf *packed)
+{
+	const struct nr_view part[] = {
+		{ "[\"EVENT\",\"", 10 }, { s->id, s->idlen }, { "\",", 2 },
+		line, { "]", 1 }
+	};
+
+	if (packed != NULL && packed->len > 0 && packed->len < line.len)
+		return add_packed(q, part, packed);
+	return nr_chunks_frame(q, part, 5);
+}
+
 /* Have the socket thread look at the connection; under its lock. */
 static void
 mark_dirty(struct nr_conn *c)
@@ -147,6 +201,7 @@ static void
 overrun(struct nr_conn *c)
 {
 	c->overrun = 1;
+	nr_limits_hit(c->relay, NR_LIMIT_OUTPUT);
 	doom(c, NR_CLOSE_POLICY,
 	    "does not read what it asked for");
 	mark_dirty(c);
@@ -175,9 +230,12 @@ nr_conn_lost(struct nr_conn *c)
 void
 nr_conn_bad(struct nr_conn *c)
 {
-	if (atomic_fetch_add(&c->bad, 1) >= c->relay->config->max_bad_messages)
-		nr_conn_doom(c, NR_CLOSE_POLICY,
-		    "too many messages that make no sense");
+	if (atomic_fetch_add(&c->bad, 1) <
+	    c->relay->config->max_bad_messages)
+		return;
+	nr_limits_hit(c->relay, NR_LIMIT_BAD_MESSAGES);
+	nr_conn_doom(c, NR_CLOSE_POLICY,
+	    "too many messages that make no sense");
 }
 
 static int
@@ -194,18 +252,34 @@ nr_conn_send(struct nr_conn *c, const char *payload, size_t len)
 	nr_conn_send_parts(c, &part, 1);
 }
 
+/* Something has been added, or not; under its lock. */
+static void
+added(struct nr_conn *c, int rc)
+{
+	if (rc != NR_OK)
+		doom(c, NR_CLOSE_ERROR, "out of memory");
+	else if (too_much(c))
+		overrun(c);
+	mark_dirty(c);
+}
+
 void
 nr_conn_send_parts(struct nr_conn *c, const struct nr_view *part,
     size_t nparts)
 {
 	pthread_mutex_lock(&c->lock);
-	if (!c->closed && !c->doomed) {
-		if (nr_chunks_frame(&c->out, part, nparts) != NR_OK)
-			doom(c, NR_CLOSE_ERROR, "out of memory");
-		else if (too_much(c))
-			overrun(c);
-		mark_dirty(c);
-	}
+	if (!c->closed && !c->doomed)
+		added(c, nr_chunks_frame(&c->out, part, nparts));
+	pthread_mutex_unlock(&c->lock);
+}
+
+void
+nr_conn_send_event(struct nr_conn *c, const struct nr_sub *s,
+    struct nr_view line, const struct nr_buf *packed)
+{
+	pthread_mutex_lock(&c->lock);
+	if (!c->closed && !c->doomed)
+		added(c, nr_chunks_event(&c->out, s, line, packed));
 	pthread_mutex_unlock(&c->lock);
 }
 

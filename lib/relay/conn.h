@@ -15,14 +15,19 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+#include <libwebsockets.h>
+
 #include "util/buf.h"
+#include "util/rate.h"
 #include "util/view.h"
-#include "wire/ip.h"
 #include "wire/frame.h"
 
-struct lws;
 struct nr_relay;
+struct nr_deflater;
+struct nr_party;
 struct nr_sub;
+
+#define NR_PACK_LEVEL	1	/* of compression: more costs more than it saves */
 
 /* Frames to be sent. */
 struct nr_chunk {
@@ -54,20 +59,22 @@ struct nr_conn {
 	struct nr_conn	*next_dirty;
 	struct nr_sub	*paused;	/* queries that wait for output */
 
-	/*
-	 * Whose it is, by the last proxy that is trusted.  Nobody's, where
-	 * it came from this machine and no proxy: limits by address are not
-	 * for the operator.  Fixed when it begins.
-	 */
-	struct nr_ip address;
-	int		 has_address;
-	struct sockaddr_storage local;	/* that it has connected to; likewise */
+	struct sockaddr_storage local;	/* that it has connected to; fixed */
 	int		 tls;
 
 	/* Written by the socket thread, never taken back; see access.c. */
 	char		 challenge[32];
 	unsigned char	(*keys)[32];	/* that the client has proved */
 	atomic_uint	 nkeys;
+
+	int		 packs;		/* permessage-deflate; fixed */
+
+	/* See limits.c; under its lock. */
+	struct nr_party	*party;		/* its address, unless the operator's */
+	struct nr_party	**key_party;	/* of its keys */
+	unsigned	 nkey_parties;
+	struct nr_bucket messages, bytes;
+	lws_sorted_usec_list_t later;	/* when what waits may go on */
 
 	/* The socket thread's. */
 	struct lws	*wsi;
@@ -77,6 +84,7 @@ struct nr_conn {
 	struct nr_buf	 rx;		/* a message that is not complete */
 	size_t		 rx_total;	/* its bytes, with those dropped */
 	struct nr_buf	 backlog;	/* messages that wait for room */
+	int		 admitted;	/* the first of them is */
 	int		 said_close;	/* what comes now is dropped */
 	int64_t		 wrote;		/* ms, when it took something, or had all */
 	struct nr_sub	*subs;
@@ -99,6 +107,9 @@ void	nr_conn_unref(struct nr_conn *c);
 void	nr_conn_send(struct nr_conn *c, const char *payload, size_t len);
 void	nr_conn_send_parts(struct nr_conn *c, const struct nr_view *part,
 	    size_t nparts);
+
+void	nr_conn_send_event(struct nr_conn *c, const struct nr_sub *s,
+	    struct nr_view line, const struct nr_buf *packed);
 
 /*
  * Add finished frames, unless they are not wanted any more; q is empty
@@ -127,6 +138,16 @@ int	nr_conn_lost(struct nr_conn *c);
 
 /* A message made no sense; too many of them are the connection's end. */
 void	nr_conn_bad(struct nr_conn *c);
+
+/*
+ * Add an event to a private queue.
+ * packed  the end of the message from nr_pack(), or NULL: as it is
+ */
+int	nr_chunks_event(struct nr_chunks *q, const struct nr_sub *s,
+	    struct nr_view line, const struct nr_buf *packed);
+
+/* The end of a message with this event; *b is empty where it is too small. */
+int	nr_pack(struct nr_deflater *d, struct nr_buf *b, struct nr_view line);
 
 /* Add a text frame made of some parts to a private queue. */
 int	nr_chunks_frame(struct nr_chunks *q, const struct nr_view *part,

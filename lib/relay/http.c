@@ -240,9 +240,42 @@ ask_metrics(struct nr_relay *r, struct nr_http *h, struct lws *wsi)
 	    "text/plain; version=0.0.4", &b);
 }
 
+/* Too many requests: say when to come again. */
+static int
+refuse_for_now(struct lws *wsi, unsigned seconds)
+{
+	unsigned char buf[LWS_PRE + 1024], *start = buf + LWS_PRE;
+	unsigned char *p = start, *end = buf + sizeof(buf) - 1;
+	char after[16];
+
+	snprintf(after, sizeof(after), "%u", seconds);
+	(void)(lws_add_http_common_headers(wsi, 429, TEXT_TYPE, 0, &p, end) ||
+	    add_header(wsi, "retry-after:", after, &p, end) ||
+	    add_cors(wsi, &p, end) ||
+	    lws_finalize_write_http_header(wsi, start, &p, end));
+	return -1;
+}
+
+/* After how many seconds may whoever asks ask again?  0: now. */
+static unsigned
+must_wait(struct nr_relay *r, struct lws *wsi, int to_stay)
+{
+	struct nr_arrival *v = lws_get_opaque_user_data(wsi);
+
+	if (v->metrics)
+		return 0;
+	v->has_origin = nr_origin(r, wsi, &v->origin);
+	return nr_limits_connect(r->limits, v->has_origin ? &v->origin : NULL,
+	    to_stay);
+}
+
 int
 nr_http_request(struct nr_relay *r, struct nr_http *h, struct lws *wsi)
 {
+	unsigned wait = must_wait(r, wsi, 0);
+
+	if (wait > 0)
+		return refuse_for_now(wsi, wait);
 	if (!may_ask(wsi))
 		return refuse(wsi, 405);
 	return for_operator(wsi) ? ask_metrics(r, h, wsi) :
@@ -251,15 +284,20 @@ nr_http_request(struct nr_relay *r, struct nr_http *h, struct lws *wsi)
 
 /* A WebSocket is wanted: on the right path, of the right version? */
 int
-nr_http_upgrade(struct lws *wsi)
+nr_http_upgrade(struct nr_relay *r, struct lws *wsi)
 {
+	struct nr_arrival *v = lws_get_opaque_user_data(wsi);
 	char version[8];
+	unsigned wait;
 
 	if (for_operator(wsi) || !at(wsi, "/"))
 		return refuse(wsi, 404);
 	if (lws_hdr_copy(wsi, version, sizeof(version),
 	    WSI_TOKEN_VERSION) <= 0 || strcmp(version, "13") != 0)
 		return refuse(wsi, 426);
+	if ((wait = must_wait(r, wsi, 1)) > 0)
+		return refuse_for_now(wsi, wait);
+	v->upgrades = 1;
 	return 0;
 }
 

@@ -145,7 +145,7 @@ limits_of(const struct nr_relay_config *c)
 		.bytes = c->max_event,
 		.tags = (unsigned)c->max_event_tags,
 		.tag_items = (unsigned)c->max_event,
-		.tag_bytes = c->max_event,
+		.tag_bytes = c->max_tag_value,
 		.depth = 16
 	};
 
@@ -189,17 +189,38 @@ zero_bits(const unsigned char id[32])
 	return 8 * i + n;
 }
 
+/* How many characters a text in normal form stands for. */
+static uint64_t
+characters(struct nr_view text)
+{
+	const char *p = text.p, *end = p + text.len;
+	uint64_t n = 0;
+
+	for (; p < end; p++) {
+		if (*p == '\\')
+			p += p[1] == 'u' ? 5 : 1;
+		n += ((unsigned char)*p & 0xc0) != 0x80;
+	}
+	return n;
+}
+
 /* What this relay's settings and NIP-70 say; NULL where nothing does. */
 static const char *
 policy(struct nr_ingest *in, unsigned worker, struct entry *e,
     const struct nr_event *ev)
 {
-	const char *why;
-	uint64_t ahead = in->relay->config->max_future;
+	const struct nr_relay_config *config = in->relay->config;
 	int64_t now = time(NULL);
+	const char *why;
 
-	if (ev->created_at > now && (uint64_t)(ev->created_at - now) > ahead)
+	if (ev->created_at > now &&
+	    (uint64_t)(ev->created_at - now) > config->max_future)
 		return "invalid: created_at is too far ahead";
+	if (config->max_age > 0 && ev->created_at < now &&
+	    (uint64_t)(now - ev->created_at) > config->max_age)
+		return "invalid: created_at is too long ago";
+	if (characters(ev->content) > config->max_content)
+		return "invalid: content is too long";
 	/* The store sees neither ephemeral ones nor what it has already. */
 	if (nr_event_expiration(ev) <= now)
 		return "invalid: expired";
@@ -208,10 +229,10 @@ policy(struct nr_ingest *in, unsigned worker, struct entry *e,
 		return nr_access_vanish(e->conn, ev);
 	if ((why = nr_access_write(e->conn, ev)) != NULL)
 		return why;
-	if (zero_bits(ev->id) < in->relay->config->min_pow) {
+	if (zero_bits(ev->id) < config->min_pow) {
 		snprintf(e->text, sizeof(e->text), "pow: the id has %u "
 		    "leading zero bits, %" PRIu64 " are needed",
-		    zero_bits(ev->id), in->relay->config->min_pow);
+		    zero_bits(ev->id), config->min_pow);
 		return e->text;
 	}
 	if (embeds_protected(in, worker, ev))

@@ -15,6 +15,7 @@
 #include "filter/filter.h"
 #include "filter/hll.h"
 #include "relay/conn.h"
+#include "relay/limits.h"
 #include "relay/relay.h"
 #include "store/query.h"
 #include "util/pool.h"
@@ -68,6 +69,8 @@ struct nr_metrics {
 	struct nr_latency	batch;			/* events in it */
 	atomic_uint_fast64_t	slow;			/* queries */
 	atomic_uint_fast64_t	delivered;		/* live */
+	atomic_uint_fast64_t	limits[NR_LIMITS];	/* hits */
+	atomic_uint_fast64_t	slowed, bans;
 	struct nr_latency	ok, query, work;
 };
 
@@ -91,7 +94,7 @@ struct nr_http {
 int	nr_http_request(struct nr_relay *r, struct nr_http *h,
 	    struct lws *wsi);
 int	nr_http_body(struct nr_http *h, struct lws *wsi);
-int	nr_http_upgrade(struct lws *wsi);
+int	nr_http_upgrade(struct nr_relay *r, struct lws *wsi);
 
 struct nr_relay {
 	struct nr_relay_config	*config;	/* see nr_relay_reading() */
@@ -139,6 +142,7 @@ struct nr_relay {
 	time_t			 started;
 	struct nr_acceptor	*acceptor;
 	struct nr_access	*access;
+	struct nr_limits	*limits;
 	struct nr_live		*live;
 	struct nr_ingest	*ingest;
 	struct nr_feed		*feed;
@@ -154,6 +158,9 @@ struct nr_relay {
  */
 void	nr_relay_dirty(struct nr_relay *r, struct nr_conn *c);
 void	nr_relay_wake(struct nr_relay *r);
+
+/* Have what waits at a connection tried again; the socket thread's. */
+void	nr_relay_later(struct nr_conn *c, int64_t ns);
 
 /*
  * The configuration is replaced by the socket thread, which may use it at
@@ -234,6 +241,16 @@ const char *nr_access_vanish(struct nr_conn *c, const struct nr_event *ev);
  */
 int	nr_may_read(struct nr_conn *c, const struct nr_event *ev);
 int	nr_kind_private(const struct nr_relay_config *config, unsigned kind);
+
+/* ---- pack.c: permessage-deflate ---------------------------------------------- */
+
+extern const struct lws_extension nr_pack_extension[];
+
+/* May an upgrade have it?  While its headers are there. */
+int	nr_pack_wanted(const struct nr_relay *r, struct lws *wsi);
+
+/* Complete the answer to an upgrade.  Returns whether it has it. */
+int	nr_pack_agree(struct lws_process_html_args *args);
 
 /* ---- live.c: subscriptions ------------------------------------------------- */
 

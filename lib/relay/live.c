@@ -12,6 +12,7 @@
 
 #include "event/tags.h"
 #include "util/err.h"
+#include "wire/deflate.h"
 
 /* A filter under one of its values. */
 struct node {
@@ -35,6 +36,9 @@ struct nr_live {
 	size_t		 nnodes;
 	uint64_t	 next;		/* above all numbers published */
 	uint64_t	 seq;		/* counts events looked at */
+	struct nr_deflater *deflater;
+	struct nr_buf	 packed;	/* the event, for those who want it so */
+	uint64_t	 packed_seq;	/* which it is */
 };
 
 #define FIRST_BUCKETS	1024
@@ -49,7 +53,9 @@ nr_live_new(struct nr_live **out, struct nr_relay *r)
 	l->relay = r;
 	l->nbuckets = FIRST_BUCKETS;
 	l->bucket = calloc(l->nbuckets, sizeof(l->bucket[0]));
-	if (l->bucket == NULL) {
+	if (l->bucket == NULL ||
+	    nr_deflater_new(&l->deflater, NR_PACK_LEVEL) != NR_OK) {
+		free(l->bucket);
 		free(l);
 		return ENOMEM;
 	}
@@ -64,6 +70,8 @@ nr_live_free(struct nr_live *l)
 	if (l == NULL)
 		return;
 	pthread_mutex_destroy(&l->lock);
+	nr_deflater_free(l->deflater);
+	nr_buf_free(&l->packed);
 	free(l->bucket);
 	free(l);
 }
@@ -319,19 +327,27 @@ nr_live_remove(struct nr_live *l, struct nr_sub *s)
 
 /* ---- delivery ------------------------------------------------------------------ */
 
-static void
-deliver(struct nr_sub *s, struct nr_view line)
+/* The event of now, packed; NULL where that cannot be. */
+static const struct nr_buf *
+packed(struct nr_live *l, struct nr_view line)
 {
-	struct nr_view part[] = {
-		{ "[\"EVENT\",\"", 10 }, { s->id, s->idlen }, { "\",", 2 },
-		line, { "]", 1 }
-	};
+	if (l->packed_seq != l->seq) {
+		l->packed_seq = l->seq;
+		if (nr_pack(l->deflater, &l->packed, line) != NR_OK)
+			l->packed.len = 0;
+	}
+	return &l->packed;
+}
 
+static void
+deliver(struct nr_live *l, struct nr_sub *s, struct nr_view line)
+{
 	struct nr_conn *c = s->conn;
+	const struct nr_buf *p = c->packs ? packed(l, line) : NULL;
 	size_t before = s->pending.bytes;
 
 	if (!s->querying) {
-		nr_conn_send_parts(c, part, 5);
+		nr_conn_send_event(c, s, line, p);
 		return;
 	}
 	/* The bound is for all subscriptions of a connection together. */
@@ -339,7 +355,7 @@ deliver(struct nr_sub *s, struct nr_view line)
 		nr_conn_overrun(c);
 		return;
 	}
-	if (nr_chunks_frame(&s->pending, part, 5) != NR_OK)
+	if (nr_chunks_event(&s->pending, s, line, p) != NR_OK)
 		nr_conn_doom(c, NR_CLOSE_ERROR, "out of memory");
 	c->pending += s->pending.bytes - before;
 }
@@ -363,7 +379,7 @@ try_key(struct nr_live *l, uint64_t key, const struct nr_event *ev,
 		s->seen = l->seq;
 		if (atomic_load_explicit(&s->closed, memory_order_relaxed))
 			continue;
-		deliver(s, line);
+		deliver(l, s, line);
 		count++;
 	}
 	return count;

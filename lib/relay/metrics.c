@@ -250,6 +250,18 @@ traffic(struct out *o, const struct nr_metrics *m)
 	    atomic_load(&m->auth[1]));
 	sample(o, "nr_auth_total", "{accepted=\"false\"}",
 	    atomic_load(&m->auth[0]));
+	head(o, "nr_limited_total", "counter",
+	    "What limits were in the way of.");
+	for (i = 0; i < NR_LIMITS; i++) {
+		snprintf(labels, sizeof(labels), "{limit=\"%s\"}",
+		    nr_limit_name[i]);
+		sample(o, "nr_limited_total", labels,
+		    atomic_load(&m->limits[i]));
+	}
+	one(o, "nr_slowed_total", "counter", "Messages that had to wait for "
+	    "a limit in time.", atomic_load(&m->slowed));
+	one(o, "nr_bans_total", "counter", "Addresses banned for a while.",
+	    atomic_load(&m->bans));
 	one(o, "nr_deliveries_total", "counter",
 	    "Stored events sent to live subscriptions.",
 	    atomic_load(&m->delivered));
@@ -301,6 +313,8 @@ connections(struct out *o, struct nr_relay *r)
 	    "thread.", nr_queries_waiting(r->queries));
 	one(o, "nr_queries_paused", "gauge", "Queries that wait for their "
 	    "client to read.", paused);
+	one(o, "nr_parties", "gauge", "Addresses and keys whose use of limits "
+	    "is remembered.", nr_limits_parties(r->limits));
 }
 
 static void

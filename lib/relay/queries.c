@@ -12,10 +12,12 @@
 
 #include "util/err.h"
 #include "util/times.h"
+#include "wire/deflate.h"
 #include "wire/message.h"
 
 #define SLICE		30000		/* units of nr_query_next() */
 #define LOOK_AHEAD	3000		/* to say that there is no more */
+#define BYTES_UNIT	256		/* to be sent cost a unit */
 #define SLICE_BYTES	((size_t)256 * 1024)
 
 struct nr_queries {
@@ -27,6 +29,13 @@ struct nr_queries {
 	int		 ending;
 	unsigned	 nthreads;
 	pthread_t	 thread[];
+};
+
+/* What each thread has. */
+struct worker {
+	struct nr_snap		*snap;
+	struct nr_deflater	*deflater;
+	struct nr_buf		 packed;
 };
 
 static void
@@ -113,13 +122,10 @@ pause_at(struct nr_conn *c, struct nr_sub *s)
 
 /* Gather frames until the slice is used up. */
 static int
-slice(struct nr_sub *s, struct nr_snap *sn, struct nr_chunks *out,
+slice(struct nr_sub *s, struct worker *w, struct nr_chunks *out,
     enum nr_query_state *state)
 {
-	struct nr_view part[] = {
-		{ "[\"EVENT\",\"", 10 }, { s->id, s->idlen }, { "\",", 2 },
-		{ NULL, 0 }, { "]", 1 }
-	};
+	struct nr_snap *sn = w->snap;
 	int64_t budget = SLICE;
 	struct nr_hit hit;
 	int rc;
@@ -130,11 +136,16 @@ slice(struct nr_sub *s, struct nr_snap *sn, struct nr_chunks *out,
 		rc = nr_query_next(s->query, sn, state, &hit, &budget);
 		if (rc != NR_OK || *state != NR_QUERY_HIT)
 			break;
-		part[3] = hit.line;
-		rc = nr_chunks_frame(out, part, 5);
+		if (s->conn->packs)
+			rc = nr_pack(w->deflater, &w->packed, hit.line);
+		if (rc == NR_OK)
+			rc = nr_chunks_event(out, s, hit.line,
+			    s->conn->packs ? &w->packed : NULL);
 	} while (rc == NR_OK && out->bytes < SLICE_BYTES);
 	nr_snap_release(sn);
 	s->units += (uint64_t)(SLICE - budget);
+	nr_limits_worked(s->conn, (uint64_t)(SLICE - budget) +
+	    out->bytes / BYTES_UNIT);
 	return rc;
 }
 
@@ -163,6 +174,7 @@ count_slice(struct nr_sub *s, struct nr_snap *sn,
 	}
 	nr_snap_release(sn);
 	s->units += (uint64_t)(SLICE - budget);
+	nr_limits_worked(s->conn, (uint64_t)(SLICE - budget));
 	return rc;
 }
 
@@ -213,7 +225,7 @@ fail(struct nr_relay *r, struct nr_sub *s, int rc)
 }
 
 static void
-run(struct nr_queries *q, struct nr_sub *s, struct nr_snap *sn)
+run(struct nr_queries *q, struct nr_sub *s, struct worker *w)
 {
 	struct nr_chunks out = { NULL, NULL, 0 };
 	enum nr_query_state state = NR_QUERY_END;
@@ -230,9 +242,9 @@ run(struct nr_queries *q, struct nr_sub *s, struct nr_snap *sn)
 	if (pause_at(s->conn, s))
 		return;
 	if (s->count != NULL)
-		rc = count_slice(s, sn, &state);
+		rc = count_slice(s, w->snap, &state);
 	else {
-		rc = slice(s, sn, &out, &state);
+		rc = slice(s, w, &out, &state);
 		nr_conn_send_chunks(s->conn, &out, &s->closed);
 	}
 	s->busy += nr_now_ns() - begun;
@@ -242,7 +254,7 @@ run(struct nr_queries *q, struct nr_sub *s, struct nr_snap *sn)
 	else if (s->count != NULL && state != NR_QUERY_PAUSE)
 		send_count(s, state == NR_QUERY_HIT);
 	else if (state == NR_QUERY_END) {
-		nr_live_eose(q->relay->live, s, hint_for(s, sn));
+		nr_live_eose(q->relay->live, s, hint_for(s, w->snap));
 		nr_latency_add(&q->relay->metrics.query, s->begun);
 	}
 	nr_relay_wake(q->relay);
@@ -263,20 +275,24 @@ static void *
 thread_main(void *arg)
 {
 	struct nr_queries *q = arg;
-	struct nr_snap *sn;
+	struct worker w = { .snap = NULL };
 	struct nr_sub *s;
 	int rc;
 
-	if ((rc = nr_snap_new(&sn, q->relay->st)) != NR_OK) {
+	if ((rc = nr_snap_new(&w.snap, q->relay->st)) != NR_OK ||
+	    (rc = nr_deflater_new(&w.deflater, NR_PACK_LEVEL)) != NR_OK) {
+		nr_snap_free(w.snap);
 		nr_relay_fail(q->relay, rc);
 		return NULL;
 	}
 	while ((s = pop(q)) != NULL) {
 		nr_relay_reading(q->relay);
-		run(q, s, sn);
+		run(q, s, &w);
 		nr_relay_read(q->relay);
 	}
-	nr_snap_free(sn);
+	nr_buf_free(&w.packed);
+	nr_deflater_free(w.deflater);
+	nr_snap_free(w.snap);
 	return NULL;
 }
 

@@ -208,7 +208,7 @@ retry(struct nr_conn *c)
 	struct nr_buf *b = &c->backlog;
 	size_t at = 0, len;
 
-	while (at < b->len) {
+	while (at < b->len && !nr_conn_lost(c)) {
 		memcpy(&len, b->p + at, sizeof(len));
 		if (!nr_session_message(c, b->p + at + sizeof(len), len))
 			break;
@@ -220,6 +220,26 @@ retry(struct nr_conn *c)
 		nr_buf_free(b);
 		lws_rx_flow_control(c->wsi, 1);
 	}
+}
+
+static void
+on_later(lws_sorted_usec_list_t *sul)
+{
+	struct nr_conn *c = lws_container_of(sul, struct nr_conn, later);
+
+	/* It is we who do not read; that is no sign of death. */
+	lws_validity_confirmed(c->wsi);
+	if (c->backlog.len > 0)
+		retry(c);
+	/* After a timer lws_service() may wait, with what this pushed. */
+	nr_ingest_flush(c->relay->ingest);
+}
+
+void
+nr_relay_later(struct nr_conn *c, int64_t ns)
+{
+	lws_sul_schedule(c->relay->lws, 0, &c->later, on_later,
+	    ns / 1000 + 1);
 }
 
 static void
@@ -254,6 +274,7 @@ too_long(struct nr_conn *c, int final, uint64_t known)
 	}
 	if (final) {
 		c->rx_total = 0;
+		nr_limits_hit(c->relay, NR_LIMIT_MESSAGE_SIZE);
 		nr_session_bad(c, "invalid: message too long");
 	}
 	return 0;
@@ -526,13 +547,14 @@ adopt_all(struct nr_relay *r)
 		adopt(r, v);
 }
 
-/* A WebSocket is wanted: for whom? */
+/* The answer to a request is almost written. */
 static void
-identify(struct nr_relay *r, struct lws *wsi)
+add_headers(struct lws *wsi, struct lws_process_html_args *args)
 {
 	struct nr_arrival *v = lws_get_opaque_user_data(wsi);
 
-	v->has_origin = nr_origin(r, wsi, &v->origin);
+	if (v->upgrades)
+		v->packs = nr_pack_agree(args);
 }
 
 static int
@@ -543,14 +565,14 @@ established(struct nr_relay *r, struct session *s, struct lws *wsi)
 
 	if ((c = nr_conn_new(r, wsi)) == NULL)
 		return -1;
-	c->address = v->origin;
-	c->has_address = v->has_origin;
-	s->conn = c;
+	c->packs = v->packs;
 	c->wrote = nr_now_ms();
-	if (nr_access_greet(c) != NR_OK) {
+	if (nr_access_greet(c) != NR_OK || nr_limits_enter(c,
+	    v->has_origin ? &v->origin : NULL) != NR_OK) {
 		nr_conn_unref(c);
 		return -1;
 	}
+	s->conn = c;
 	nr_relay_wake(r);
 	c->next = r->conns;
 	if (c->next != NULL)
@@ -579,6 +601,8 @@ gone(struct nr_relay *r, struct session *s)
 		c->next->prev = c->prev;
 	r->nconns--;
 	nr_log_closed(c, nr_now_ms());
+	nr_limits_leave(c);
+	lws_sul_cancel(&c->later);
 	pthread_mutex_lock(&c->lock);
 	c->closed = 1;
 	nr_chunks_free(&c->out);
@@ -605,8 +629,12 @@ callback(struct lws *wsi, enum lws_callback_reasons reason, void *user,
 		departed(relay_of(wsi), lws_get_opaque_user_data(wsi));
 		return 0;
 	case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
-		identify(relay_of(wsi), wsi);
-		return nr_http_upgrade(wsi);
+		return nr_http_upgrade(relay_of(wsi), wsi);
+	case LWS_CALLBACK_CONFIRM_EXTENSION_OKAY:
+		return !nr_pack_wanted(relay_of(wsi), wsi);
+	case LWS_CALLBACK_ADD_HEADERS:
+		add_headers(wsi, in);
+		return 0;
 	case LWS_CALLBACK_ESTABLISHED:
 		return established(relay_of(wsi), s, wsi);
 	case LWS_CALLBACK_RECEIVE:
@@ -659,6 +687,7 @@ add_vhost(struct nr_relay *r, int tls, struct lws_vhost **out)
 	memset(&info, 0, sizeof(info));
 	info.port = CONTEXT_PORT_NO_LISTEN_SERVER;
 	info.protocols = protocols;
+	info.extensions = nr_pack_extension;
 	info.timeout_secs_ah_idle = (unsigned)r->config->handshake_seconds;
 	info.keepalive_timeout = 5;
 	if (tls) {
@@ -726,6 +755,7 @@ nr_relay_new(struct nr_relay **out, struct nr_relay_config *config,
 	    (rc = nr_snap_new(&r->snap, st)) == NR_OK &&
 	    (rc = nr_sha256_new(&r->sha)) == NR_OK &&
 	    (rc = nr_access_new(&r->access)) == NR_OK &&
+	    (rc = nr_limits_new(&r->limits, r)) == NR_OK &&
 	    (rc = nr_live_new(&r->live, r)) == NR_OK &&
 	    (rc = nr_feed_new(&r->feed, r)) == NR_OK &&
 	    (rc = nr_queries_new(&r->queries, r)) == NR_OK &&
@@ -852,6 +882,7 @@ nr_relay_free(struct nr_relay *r)
 	serve_dirty(r);
 	nr_live_free(r->live);
 	nr_access_free(r->access);
+	nr_limits_free(r->limits);
 	nr_sha256_free(r->sha);
 	nr_snap_free(r->snap);
 	nr_buf_free(&r->reply);

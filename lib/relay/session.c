@@ -134,8 +134,12 @@ new_sub(struct nr_conn *c, struct nr_view id, int count)
 static void
 clamp_limit(const struct nr_relay_config *c, struct nr_filter *f)
 {
-	if (!(f->has & NR_FILTER_LIMIT))
+	if (!(f->has & NR_FILTER_LIMIT)) {
+		/* Who goes on before the last one's time misses nothing. */
 		f->limit = c->default_limit;
+		if (f->limit < c->max_limit)
+			f->ties = c->max_limit - f->limit;
+	}
 	if (f->limit > c->max_limit)
 		f->limit = c->max_limit;
 	f->has |= NR_FILTER_LIMIT;
@@ -160,6 +164,7 @@ read_filters(struct nr_conn *c, struct nr_sub *s, struct nr_view rest,
 	*why = NULL;
 	while ((more = nr_client_next_filter(&rest)) > 0) {
 		if (s->nfilters == config->max_filters) {
+			nr_limits_hit(c->relay, NR_LIMIT_FILTERS);
 			*why = "invalid: too many filters";
 			return NR_OK;
 		}
@@ -255,6 +260,7 @@ req(struct nr_conn *c, const struct nr_client_message *m)
 		end_sub(c, old);
 	sweep_closed(c);
 	if (c->nsubs >= c->relay->config->max_subscriptions) {
+		nr_limits_hit(c->relay, NR_LIMIT_SUBSCRIPTIONS);
 		closed(c, id, "rate-limited: too many subscriptions");
 		return;
 	}
@@ -264,9 +270,11 @@ req(struct nr_conn *c, const struct nr_client_message *m)
 		rc = read_filters(c, s, m->rest, &why);
 	if (rc == NR_OK && why == NULL) {
 		s->nvalues = count_values(s);
-		if (s->nvalues + c->nvalues > c->relay->config->max_values)
+		if (s->nvalues + c->nvalues > c->relay->config->max_values) {
+			nr_limits_hit(c->relay, NR_LIMIT_VALUES);
 			why = "rate-limited: too many filter values in all "
 			    "subscriptions";
+		}
 	}
 	if (rc == NR_OK && why == NULL)
 		why = nr_access_read(c, s->filters, s->nfilters);
@@ -280,6 +288,82 @@ req(struct nr_conn *c, const struct nr_client_message *m)
 		nr_sub_unref(s);
 }
 
+/* ---- limits in time ---------------------------------------------------------- */
+
+/* The answer to an event, or to AUTH, of which nothing is done. */
+static void
+refuse_event(struct nr_conn *c, struct nr_view json, const char *why)
+{
+	struct nr_buf *b = &c->relay->reply;
+	const char *id = nr_event_peek_id(json.p, json.len);
+	int rc;
+
+	b->len = 0;
+	rc = id != NULL ? nr_write_ok(b, id, 0, why) : nr_write_notice(b, why);
+	if (rc == NR_OK)
+		nr_conn_send(c, b->p, b->len);
+	nr_relay_wake(c->relay);
+}
+
+static void
+refuse(struct nr_conn *c, const struct nr_client_message *m,
+    const char *why)
+{
+	struct nr_view id = { m->subid, m->subid_len };
+	struct nr_sub *old;
+
+	switch (m->verb) {
+	case NR_CLIENT_EVENT:
+		nr_count_event(c->relay, -1, 0, why, nr_now_ms());
+		/* fall through */
+	case NR_CLIENT_AUTH:
+		refuse_event(c, m->event, why);
+		break;
+	case NR_CLIENT_REQ:
+	case NR_CLIENT_COUNT:
+		old = detach(c, id, m->verb == NR_CLIENT_COUNT);
+		if (old != NULL)
+			end_sub(c, old);
+		closed(c, id, why);
+		break;
+	case NR_CLIENT_CLOSE:
+	case NR_CLIENT_OTHER:
+		refuse_event(c, (struct nr_view){ NULL, 0 }, why);
+		break;
+	}
+}
+
+/* Returns 1; 0: it has been refused; -1: it has to wait. */
+static int
+admit(struct nr_conn *c, const struct nr_client_message *m, int bad,
+    size_t len)
+{
+	static const enum nr_want want[] = {
+		[NR_CLIENT_EVENT] = NR_WANT_EVENT,
+		[NR_CLIENT_REQ] = NR_WANT_QUERY,
+		[NR_CLIENT_COUNT] = NR_WANT_COUNT,
+		[NR_CLIENT_CLOSE] = NR_WANT_OTHER,
+		[NR_CLIENT_AUTH] = NR_WANT_OTHER,
+		[NR_CLIENT_OTHER] = NR_WANT_OTHER,
+	};
+	char why[NR_LIMITS_WHY];
+	int64_t after;
+	int rc;
+
+	/* One that only waited for room comes again. */
+	if (c->admitted)
+		return 1;
+	rc = nr_limits_take(c, bad ? NR_WANT_OTHER : want[m->verb], len, why,
+	    &after);
+	if (rc < 0)
+		nr_relay_later(c, after);
+	else if (rc == 0 && bad)
+		refuse_event(c, (struct nr_view){ NULL, 0 }, why);
+	else if (rc == 0)
+		refuse(c, m, why);
+	return rc;
+}
+
 /* ---- messages ------------------------------------------------------------------ */
 
 int
@@ -289,9 +373,11 @@ nr_session_message(struct nr_conn *c, const char *text, size_t len)
 	struct nr_view id;
 	struct nr_sub *s;
 	const char *why;
-	int has_sub;
+	int has_sub, rc;
 
 	nr_client_read(&m, text, len, &why, &has_sub);
+	if ((rc = admit(c, &m, why != NULL, len)) <= 0)
+		return rc == 0;
 	if (why != NULL) {
 		atomic_fetch_add(
 		    &c->relay->metrics.messages[NR_CLIENT_OTHER], 1);
@@ -309,7 +395,8 @@ nr_session_message(struct nr_conn *c, const char *text, size_t len)
 		atomic_fetch_add(&c->relay->metrics.messages[m.verb], 1);
 	switch (m.verb) {
 	case NR_CLIENT_EVENT:
-		if (!nr_ingest_push(c->relay->ingest, c, m.event))
+		c->admitted = !nr_ingest_push(c->relay->ingest, c, m.event);
+		if (c->admitted)
 			return 0;
 		atomic_fetch_add(&c->relay->metrics.messages[m.verb], 1);
 		break;

@@ -11,8 +11,8 @@ struct nr_conn;
 
 /*
  * Handle one complete message.
- * Returns  1, or 0 where it must wait until r->room is set: call again
- *	    with the same message then.
+ * Returns  1, or 0 where it must wait until r->room is set or
+ *	    nr_relay_later() has tried: call again with the same message.
  */
 int	nr_session_message(struct nr_conn *c, const char *text, size_t len);
 

@@ -41,7 +41,9 @@ struct part {
 	size_t			 nheap;
 	struct match		*match;		/* of one time and id4 */
 	size_t			 nmatches, capmatches, at;
-	uint64_t		 left;		/* of the limit */
+	uint64_t		 left;		/* of the limit, or of ties */
+	int			 tied;		/* to what has this time */
+	int64_t			 tie_time;
 	int			 planned;
 	int			 gathering;	/* match is not complete yet */
 	int64_t			 group_time;
@@ -547,6 +549,26 @@ first_part(struct nr_query *q)
 	return best;
 }
 
+/* One of the limit is used up; then ties of the last may follow. */
+static void
+use_one(struct part *p, const struct match *m)
+{
+	if (--p->left > 0 || p->tied)
+		return;
+	p->left = p->range.f->ties;
+	p->tied = p->left > 0;
+	p->tie_time = m->created_at;
+}
+
+/* Is there nothing left but what is no tie? */
+static void
+end_ties(struct part *p)
+{
+	if (p->tied && !p->gathering && p->at < p->nmatches &&
+	    p->match[p->at].created_at != p->tie_time)
+		p->left = 0;
+}
+
 /*
  * A match from an earlier snapshot: is it still there?
  */
@@ -585,6 +607,7 @@ step(struct nr_query *q, struct nr_snap *sn, enum nr_query_state *state,
 				*state = NR_QUERY_PAUSE;
 				return NR_OK;
 			}
+			end_ties(&q->part[i]);
 		}
 		if ((p = first_part(q)) == NULL) {
 			*state = NR_QUERY_END;
@@ -597,7 +620,7 @@ step(struct nr_query *q, struct nr_snap *sn, enum nr_query_state *state,
 		p->at++;
 		if (gone)
 			continue;
-		p->left--;
+		use_one(p, m);
 		if (number == q->last)
 			continue;	/* another filter's, too */
 		q->last = number;

@@ -6,7 +6,7 @@
 #include <string.h>
 
 size_t
-nr_frame_head(unsigned char out[NR_FRAME_HEAD_MAX], enum nr_opcode op,
+nr_frame_head(unsigned char out[NR_FRAME_HEAD_MAX], unsigned op,
     uint64_t len, int mask)
 {
 	size_t n = 2, i;

@@ -28,15 +28,17 @@ enum nr_close_status {
 };
 
 #define NR_FRAME_HEAD_MAX	14
+#define NR_FRAME_PACKED		0x40	/* beside the opcode: RFC 7692 */
 
 /*
  * Write the head of an unfragmented frame with a payload of len bytes.
+ * op	    an opcode
  * mask     with a mask of zeros, which leaves the payload as it is: what
  *	    a client must send, at no cost
  * Returns  the head's length.
  */
 size_t	nr_frame_head(unsigned char out[NR_FRAME_HEAD_MAX],
-	    enum nr_opcode op, uint64_t len, int mask);
+	    unsigned op, uint64_t len, int mask);
 
 struct nr_frame {
 	enum nr_opcode	op;

@@ -58,8 +58,14 @@ begin(void)
 	MUST(nr_relay_config_init(&config) == 0);
 	MUST(nr_relay_config_set(&config, "url", OWN_URL, &why) == 0);
 	MUST(why == NULL && nr_verifier_new(&verifier) == 0);
+	/* One key in all inputs must not be too often here. */
+	MUST(nr_relay_config_set(&config, "key_connect_rate", "off",
+	    &why) == 0 && why == NULL);
+	MUST(nr_relay_config_set(&config, "key_connections", "0",
+	    &why) == 0 && why == NULL);
 	relay.config = &config;
 	relay.log = no_log;
+	MUST(nr_limits_new(&relay.limits, &relay) == 0);
 	MUST(nr_access_new(&relay.access) == 0);
 	pthread_mutex_init(&relay.dirty_lock, NULL);
 	/* Somebody has been woken: libwebsockets is not there. */

@@ -34,7 +34,8 @@ const v2 = Buffer.concat([Buffer.from('\r\n\r\n\0\r\nQUIT\n', 'latin1'),
 // ---- the PROXY protocol
 const path = scratch('proxied')
 let server = await serve(store, '--listen', 'proxy:127.0.0.1:0', '--listen', `proxy:unix:${path}`,
-  '--set', 'metrics=127.0.0.1:0', '--set', 'handshake_seconds=2')
+  '--set', 'metrics=127.0.0.1:0', '--set', 'handshake_seconds=2',
+  '--set', 'ip_connections=0', '--set', 'ip_connect_rate=off')
 const ports = [...server.err.matchAll(/serving ws:\/\/127\.0\.0\.1:(\d+)/g)].map(m => Number(m[1]))
 const proxied = ports[1]
 is(await answer(ports[0], handshake), 101, 'without a proxy')

@@ -94,6 +94,23 @@ await put(people[5].sign(4, 'y', [['p', people[6].pubkey], ['t', 'hint']], start
 await put(people[5].sign(1, 'y', [['p', people[6].pubkey], ['t', 'hint']], start + 1))
 is(await ask({ '#t': ['hint'], limit: 1 }), ['EOSE', 'finish', 1], 'what may not be read is not more')
 
+// ---- a second is not cut by the relay's own limit
+const bulk = async (n, kind, at) => {
+  c.send('CLOSE', 'e')
+  const events = Array.from({ length: n }, (_, i) => people[i % 40].sign(kind, `${i} ${at(i)}`, [], at(i)))
+  events.forEach(e => c.send('EVENT', e))
+  for (const e of events) await c.ok(e.id, 20000)
+}
+await bulk(48, 777, i => start + 100 + i)
+await bulk(10, 777, () => start + 50)
+is(await ask({ kinds: [777] }), ['EOSE', 'finish', 58], 'ties of the last: all of them')
+await bulk(1, 777, () => start)
+is(await ask({ kinds: [777] }), ['EOSE', 'more', 58], 'and no more')
+is(await ask({ kinds: [777], limit: 50 }), ['EOSE', 'more', 50], "a client's limit is what it is")
+is(await ask({ kinds: [777] }, { kinds: [7] }), ['EOSE', 98], 'in one of two')
+await bulk(120, 778, () => start)
+is(await ask({ kinds: [778] }), ['EOSE', 'more', 100], 'never more than max_limit')
+
 // ---- a bound
 for (let i = 0; i < 480; i++) c.send('EVENT', people[i % 40].sign(1, `b${i}`, [], start + i))
 await until(() => c.messages.filter(m => m[0] === 'OK').length >= 480, 20000)

@@ -82,7 +82,8 @@ export class Client {
   static open(url, options) {
     return new Promise((resolve, reject) => {
       const c = new Client()
-      c.ws = new WebSocket(url, options)
+      // Nothing is compressed unless a test is about that.
+      c.ws = new WebSocket(url, { perMessageDeflate: false, ...options })
       c.messages = []
       c.hints = {}
       c.closed = null

@@ -19,6 +19,8 @@ def page(text):
                          r'(?: Pq (\w+); (\w+) (?:to (\w+)|or more))?$',
                          keys, re.M):
         yield [m.group(1)] + [size(n) for n in m.groups()[1:] if n]
+    for m in re.finditer(r'^\.It Cm (\w+) Pq (off|\S+/[^;\n]+)$', keys, re.M):
+        yield [m.group(1), m.group(2)]
 
 
 def source(text):
@@ -27,6 +29,8 @@ def source(text):
         rest = re.sub(r'UINT64_C\((\d+)\)', r'\1', rest)
         yield [key] + [eval(n.strip(), {}) for n in rest.split(',')
                        if 'INT64_MAX' not in n]
+    for row in re.findall(r'{ "(\w+)", OFFSET\(\w+\), "(.*)" }', text):
+        yield row
     for key in re.findall(r'{ "(\w+)", OFFSET\(\w+\) }', text):
         yield [key]
     for key in re.findall(r'{ "(\w+)", 1, \w+ }', text):

@@ -1,0 +1,4 @@
+#!/bin/sh
+# Compressed messages.
+. "${0%/*}/lib.sh"
+node "$top/tests/node/deflate.mjs"
