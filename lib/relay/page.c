@@ -377,6 +377,8 @@ keeping(struct out *o)
 	item(o, "Events are kept until their author deletes them (NIP-09), "
 	    "a newer version replaces them, they expire (NIP-40), or the "
 	    "operator removes them.");
+	item(o, "Whoever asks to vanish (NIP-62) has all of its events "
+	    "removed, and the gift wraps that were sent to it.");
 	item(o, "What is deleted is not shown any more, and not taken "
 	    "again.");
 	item(o, "Ephemeral events (kinds 20000 to 29999) are passed on and "
