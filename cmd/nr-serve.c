@@ -12,10 +12,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <libwebsockets.h>
 
+#include "notify.h"
 #include "relay/relay.h"
 #include "servelog.h"
 #include "storeopt.h"
@@ -94,6 +96,9 @@ struct sources {
 	struct option_value *set;
 	size_t		 nset;
 	int		 reload;	/* the relay runs */
+	struct nr_given	 given;		/* by systemd */
+	char		*given_at[NR_LISTEN_MAX];	/* where they are */
+	unsigned	 ngiven;
 };
 
 static void
@@ -163,7 +168,7 @@ static int
 set_all(struct nr_relay_config *c, struct sources *s, int *good)
 {
 	const char *key, *value;
-	int list, rc = NR_OK;
+	int list, listens, rc = NR_OK;
 	size_t i;
 
 	nr_relay_config_override(c);
@@ -185,6 +190,9 @@ set_all(struct nr_relay_config *c, struct sources *s, int *good)
 	for (i = 0; rc == NR_OK && i < s->nset; i++)
 		rc = set_option(c, s, &s->set[i], good);
 	nr_relay_config_override(c);
+	listens = c->nlisten > 0;
+	for (i = 0; rc == NR_OK && !listens && i < s->ngiven; i++)
+		rc = set_key(c, s, "", "listen", s->given_at[i], good);
 	if (rc == NR_OK && c->nlisten == 0)
 		rc = set_key(c, s, "", "listen", "127.0.0.1:7777", good);
 	return rc;
@@ -223,6 +231,32 @@ configure(struct nr_relay_config **out, struct sources *s)
 	return rc;
 }
 
+/* Sockets of systemd are where it listens, unless it is told otherwise. */
+static void
+take_sockets(struct sources *s)
+{
+	char where[NR_ENDPOINT_TEXT];
+	unsigned i;
+
+	nr_notify_sockets(&s->given);
+	for (i = 0; i < s->given.n && s->ngiven < NR_LISTEN_MAX; i++) {
+		if (!nr_endpoint_write(s->given.fd[i], where))
+			continue;
+		s->given_at[s->ngiven] = strdup(where);
+		if (s->given_at[s->ngiven] == NULL)
+			nr_die(ENOMEM, "sockets");
+		s->ngiven++;
+	}
+}
+
+static void
+drop_sources(struct sources *s)
+{
+	while (s->ngiven > 0)
+		free(s->given_at[--s->ngiven]);
+	free(s->set);
+}
+
 static void
 drop(struct nr_relay_config *c)
 {
@@ -237,6 +271,7 @@ struct signals {
 	struct sources		*sources;
 	struct nr_relay_config	**config;	/* in use */
 	sigset_t		 set;
+	uint64_t		 watchdog_ms;	/* 0: nobody watches */
 	atomic_int		 ended;		/* set before SIGUSR2 */
 };
 
@@ -245,8 +280,10 @@ reload(struct signals *s)
 {
 	struct nr_relay_config *next, *old;
 
+	nr_notify_reloading();
 	if (configure(&next, s->sources) != NR_OK) {
 		log_line(NR_LOG_ERROR, "the configuration stays as it was");
+		nr_notify("READY=1");
 		return;
 	}
 	old = nr_relay_reload(s->relay, next);
@@ -255,6 +292,28 @@ reload(struct signals *s)
 	drop(old);
 	nr_servelog_set((*s->config)->log_level, (*s->config)->log_json);
 	log_line(NR_LOG_INFO, "the configuration is loaded");
+	nr_notify("READY=1");
+}
+
+/*
+ * Wait for a signal.  Where systemd watches, it hears from us twice in the
+ * time that it allows, as long as the relay goes round.
+ * Returns  -1 where there was none.
+ */
+static int
+next_signal(struct signals *s)
+{
+	struct timespec t;
+	int sig;
+
+	if (s->watchdog_ms == 0)
+		return sigwait(&s->set, &sig) == 0 ? sig : -1;
+	t.tv_sec = (time_t)(s->watchdog_ms / 2000);
+	t.tv_nsec = (long)(s->watchdog_ms / 2 % 1000) * 1000000;
+	sig = sigtimedwait(&s->set, NULL, &t);
+	if (sig < 0 && nr_relay_alive(s->relay))
+		nr_notify("WATCHDOG=1");
+	return sig;
 }
 
 /* Signals come to a thread of their own, as ordinary events. */
@@ -265,7 +324,7 @@ wait_signals(void *arg)
 	int sig;
 
 	for (;;) {
-		if (sigwait(&s->set, &sig) != 0)
+		if ((sig = next_signal(s)) < 0)
 			continue;
 		if (sig == SIGUSR2) {
 			if (atomic_load(&s->ended))
@@ -276,6 +335,11 @@ wait_signals(void *arg)
 			reload(s);
 			continue;
 		}
+		if (sig == SIGUSR1) {
+			nr_relay_leave(s->relay);
+			continue;
+		}
+		nr_notify("STOPPING=1");
 		log_line(NR_LOG_INFO, "stopping");
 		nr_relay_stop(s->relay);
 	}
@@ -294,6 +358,7 @@ say_ready(const struct nr_relay_config *c, const struct nr_relay *r,
 		    i < c->nlisten ? "serving" : "metrics at", where);
 		log_line(NR_LOG_INFO, text);
 	}
+	nr_notify_ready();
 	if (ready_fd >= 0) {
 		(void)!write(ready_fd, "\n", 1);
 		close(ready_fd);
@@ -314,17 +379,20 @@ serve(struct nr_relay_config **c, struct sources *sources,
 	sigaddset(&s.set, SIGHUP);
 	sigaddset(&s.set, SIGINT);
 	sigaddset(&s.set, SIGTERM);
+	sigaddset(&s.set, SIGUSR1);
 	sigaddset(&s.set, SIGUSR2);
 	pthread_sigmask(SIG_BLOCK, &s.set, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	nr_servelog_set((*c)->log_level, (*c)->log_json);
-	if ((rc = nr_relay_new(&r, *c, st, nr_servelog)) != NR_OK)
+	if ((rc = nr_relay_new(&r, *c, st, &sources->given, nr_servelog)) !=
+	    NR_OK)
 		return rc;
 	atomic_store(&serving, 1);
 	s.relay = r;
 	s.config = c;
 	s.sources = sources;
 	sources->reload = 1;
+	s.watchdog_ms = nr_notify_watchdog();
 	atomic_init(&s.ended, 0);
 	say_ready(*c, r, ready_fd);
 	if ((rc = pthread_create(&thread, NULL, wait_signals, &s)) != 0)
@@ -411,13 +479,14 @@ main(int argc, char *argv[])
 		}
 	if (optind != argc)
 		nr_bad_usage("not expected: %s", argv[optind]);
+	take_sockets(&sources);
 	if ((rc = configure(&config, &sources)) == ENOMEM)
 		nr_die(rc, "configuration");
 	if (rc != NR_OK)
 		exit(NR_EX_USAGE);
 	if (test) {
 		drop(config);
-		free(sources.set);
+		drop_sources(&sources);
 		return NR_EX_OK;
 	}
 	raise_limits();
@@ -426,6 +495,6 @@ main(int argc, char *argv[])
 	rc = serve(&config, &sources, st, ready_fd);
 	nr_store_close(st);
 	drop(config);
-	free(sources.set);
+	drop_sources(&sources);
 	return nr_exit_status(rc);
 }

@@ -109,7 +109,7 @@ ask() {
 }
 is 'a Unix socket'		nr-serve "$(ask)"
 like 'which the log names'	'serving unix:/.*/sock$' log
-rc 3 'that is in use'		timeout 10 nr-serve -S store --listen "unix:$PWD/sock"
+rc 3 'that is in use'		timeout 10 nr-serve -S other --listen "unix:$PWD/sock"
 says 'Address already in use'
 is 'goes on'			nr-serve "$(ask)"
 cat >ws.mjs <<'END'

@@ -4,6 +4,7 @@
 #include "relay/accept.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -28,8 +29,9 @@ TAILQ_HEAD(arrivals, nr_arrival);
 
 struct listener {
 	struct nr_endpoint	 at;
-	int			 fd;		/* -1: not any more */
+	int			 fd;		/* -1: not any more; see lock */
 	int			 metrics;
+	int			 own;		/* its path, to remove; likewise */
 };
 
 struct nr_acceptor {
@@ -39,11 +41,13 @@ struct nr_acceptor {
 	int			 epoll, wake;
 	pthread_t		 thread;
 	int			 started;
-	atomic_int		 ending, shut;
+	atomic_int		 ending;
+	atomic_int		 shut;		/* 1: for clients, 2: for all */
+	atomic_int		 is_shut;
 
 	/* The thread's. */
 	struct arrivals		 headers;	/* the oldest first */
-	unsigned		 nheaders;
+	atomic_uint		 nheaders;
 	int			 paused;
 	int64_t			 short_until;	/* ms */
 	int64_t			 said;		/* ms */
@@ -275,17 +279,25 @@ watch_listeners(struct nr_acceptor *a, int watch)
 	}
 }
 
+/*
+ * Another process may have the same sockets, so that closing ours does not
+ * take them from the set that is watched.
+ */
 static void
-shut(struct nr_acceptor *a)
+shut(struct nr_acceptor *a, int all)
 {
-	unsigned i;
+	struct listener *l;
 
-	for (i = 0; i < a->n; i++) {
-		if (a->listener[i].metrics || a->listener[i].fd < 0)
+	pthread_mutex_lock(&a->lock);
+	for (l = a->listener; l < a->listener + a->n; l++) {
+		if ((l->metrics && !all) || l->fd < 0)
 			continue;
-		close(a->listener[i].fd);
-		a->listener[i].fd = -1;
+		(void)epoll_ctl(a->epoll, EPOLL_CTL_DEL, l->fd, NULL);
+		close(l->fd);
+		l->fd = -1;
 	}
+	pthread_mutex_unlock(&a->lock);
+	atomic_store(&a->is_shut, 1);
 }
 
 /* Milliseconds to sleep at most; -1 for ever. */
@@ -329,7 +341,7 @@ accept_main(void *arg)
 	while (!atomic_load(&a->ending)) {
 		n = epoll_wait(a->epoll, ev, ROUND, patience(a));
 		if (atomic_load(&a->shut))
-			shut(a);
+			shut(a, atomic_load(&a->shut) > 1);
 		for (i = 0; i < n; i++)
 			dispatch(a, ev[i].data.ptr);
 		expire(a);
@@ -342,8 +354,26 @@ accept_main(void *arg)
 
 /* ---- beginning and end --------------------------------------------------------------- */
 
+/* The socket that was given for this place. */
 static int
-add_listener(struct nr_acceptor *a, const char *where, int metrics)
+take_given(struct listener *l, struct nr_given *given)
+{
+	unsigned i;
+
+	for (i = 0; i < given->n; i++) {
+		if (given->used[i] || !nr_endpoint_is(&l->at, given->fd[i]))
+			continue;
+		given->used[i] = 1;
+		l->fd = given->fd[i];
+		l->own = given->own[i];
+		return 1;
+	}
+	return 0;
+}
+
+static int
+add_listener(struct nr_acceptor *a, const char *where, int metrics,
+    struct nr_given *given)
 {
 	struct listener *l = &a->listener[a->n];
 	struct epoll_event ev = { .events = EPOLLIN, .data.ptr = l };
@@ -352,15 +382,19 @@ add_listener(struct nr_acceptor *a, const char *where, int metrics)
 	if (nr_endpoint_parse(&l->at, where) != NULL)
 		return EINVAL;
 	l->metrics = metrics;
-	if ((rc = nr_endpoint_listen(&l->at, &l->fd)) != NR_OK)
-		return rc;
+	if (!take_given(l, given)) {
+		if ((rc = nr_endpoint_listen(&l->at, &l->fd)) != NR_OK)
+			return rc;
+		l->own = 1;
+	}
 	a->n++;
 	return epoll_ctl(a->epoll, EPOLL_CTL_ADD, l->fd, &ev) == 0 ? NR_OK :
 	    errno;
 }
 
 static int
-listen_all(struct nr_acceptor *a, const char **where)
+listen_all(struct nr_acceptor *a, struct nr_given *given,
+    const char **where)
 {
 	const struct nr_relay_config *c = a->relay->config;
 	unsigned i;
@@ -368,18 +402,19 @@ listen_all(struct nr_acceptor *a, const char **where)
 
 	for (i = 0; i < c->nlisten; i++) {
 		*where = c->listen[i];
-		if ((rc = add_listener(a, c->listen[i], 0)) != NR_OK)
+		if ((rc = add_listener(a, c->listen[i], 0,
+		    given)) != NR_OK)
 			return rc;
 	}
 	if (c->metrics == NULL)
 		return NR_OK;
 	*where = c->metrics;
-	return add_listener(a, c->metrics, 1);
+	return add_listener(a, c->metrics, 1, given);
 }
 
 int
 nr_acceptor_new(struct nr_acceptor **out, struct nr_relay *r,
-    const char **where)
+    struct nr_given *given, const char **where)
 {
 	struct epoll_event ev = { .events = EPOLLIN };
 	struct nr_acceptor *a;
@@ -398,7 +433,7 @@ nr_acceptor_new(struct nr_acceptor **out, struct nr_relay *r,
 	    epoll_ctl(a->epoll, EPOLL_CTL_ADD, a->wake, &ev) != 0)
 		rc = errno;
 	else
-		rc = listen_all(a, where);
+		rc = listen_all(a, given, where);
 	if (rc != NR_OK) {
 		nr_acceptor_free(a);
 		return rc;
@@ -417,10 +452,50 @@ nr_acceptor_start(struct nr_acceptor *a)
 }
 
 void
-nr_acceptor_shut(struct nr_acceptor *a)
+nr_acceptor_shut(struct nr_acceptor *a, int all)
 {
-	atomic_store(&a->shut, 1);
+	if (atomic_load(&a->shut) <= all)
+		atomic_store(&a->shut, all ? 2 : 1);
 	ring(a);
+}
+
+int
+nr_acceptor_idle(struct nr_acceptor *a)
+{
+	int idle;
+
+	if (!atomic_load(&a->is_shut) || atomic_load(&a->nheaders) > 0)
+		return 0;
+	pthread_mutex_lock(&a->lock);
+	idle = a->queued == 0;
+	pthread_mutex_unlock(&a->lock);
+	return idle;
+}
+
+void
+nr_acceptor_share(struct nr_acceptor *a, struct nr_given *copies,
+    struct nr_given *numbers)
+{
+	unsigned i;
+	int fd;
+
+	pthread_mutex_lock(&a->lock);
+	for (i = 0; i < a->n; i++) {
+		if (a->listener[i].fd < 0 || (fd = fcntl(
+		    a->listener[i].fd, F_DUPFD_CLOEXEC, 0)) < 0)
+			continue;
+		numbers->fd[numbers->n++] = (int)i;
+		copies->fd[copies->n++] = fd;
+	}
+	pthread_mutex_unlock(&a->lock);
+}
+
+void
+nr_acceptor_disown(struct nr_acceptor *a, unsigned number)
+{
+	pthread_mutex_lock(&a->lock);
+	a->listener[number].own = 0;
+	pthread_mutex_unlock(&a->lock);
 }
 
 static void
@@ -447,7 +522,7 @@ nr_acceptor_free(struct nr_acceptor *a)
 		pthread_join(a->thread, NULL);
 	}
 	for (i = 0; i < a->n; i++) {
-		if (a->listener[i].at.path != NULL)
+		if (a->listener[i].at.path != NULL && a->listener[i].own)
 			(void)unlink(a->listener[i].at.path);
 		if (a->listener[i].fd >= 0)
 			close(a->listener[i].fd);

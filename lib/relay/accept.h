@@ -14,10 +14,10 @@
 #include <sys/queue.h>
 
 #include "relay/endpoint.h"
+#include "relay/relay.h"
 #include "wire/ip.h"
 
 struct nr_acceptor;
-struct nr_relay;
 
 /* A connection; whoever has it frees it. */
 struct nr_arrival {
@@ -37,18 +37,34 @@ struct nr_arrival {
 };
 
 /*
- * Listen where the configuration says.
+ * Listen where the configuration says, with sockets that were given where
+ * they are there.
  * where    what could not be listened on
  * Returns  0, ENOMEM, or errno of that.
  */
 int	nr_acceptor_new(struct nr_acceptor **out, struct nr_relay *r,
-	    const char **where);
+	    struct nr_given *given, const char **where);
 
 /* Accept from now on. */
 int	nr_acceptor_start(struct nr_acceptor *a);
 
-/* Accept no more clients; what was accepted still comes. */
-void	nr_acceptor_shut(struct nr_acceptor *a);
+/*
+ * Accept no more clients; what was accepted still comes.
+ * all  nor operators
+ */
+void	nr_acceptor_shut(struct nr_acceptor *a, int all);
+
+/* Shut, and everything that was accepted has been taken. */
+int	nr_acceptor_idle(struct nr_acceptor *a);
+
+/*
+ * For another process: copies of the sockets, and which they are; any
+ * thread.  A path that it uses is not removed at our end any more.
+ */
+void	nr_acceptor_share(struct nr_acceptor *a, struct nr_given *copies,
+	    struct nr_given *numbers);
+void	nr_acceptor_disown(struct nr_acceptor *a, unsigned number);
+
 void	nr_acceptor_free(struct nr_acceptor *a);
 
 /* The next connection, or NULL; the socket thread's. */

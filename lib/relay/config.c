@@ -58,6 +58,7 @@ static const struct number {
 	{ "ping_seconds", OFFSET(ping_seconds), 55, 1, 65000 },
 	{ "drain_seconds", OFFSET(drain_seconds), 10, 0, 3600 },
 	{ "slow_query_ms", OFFSET(slow_query_ms), 1000, 0, 3600000 },
+	{ "upgrade_seconds", OFFSET(upgrade_seconds), 60, 0, 86400 },
 	{ "verify_threads", OFFSET(verify_threads), 0, 0, 256 },
 	{ "query_threads", OFFSET(query_threads), 0, 0, 256 },
 };

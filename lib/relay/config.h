@@ -113,6 +113,7 @@ struct nr_relay_config {
 	uint64_t	 handshake_seconds;	/* for a request to be complete */
 	uint64_t	 ping_seconds;
 	uint64_t	 drain_seconds;
+	uint64_t	 upgrade_seconds;	/* of leaving to another */
 	uint64_t	 slow_query_ms;	/* that long is logged, 0: none */
 	uint64_t	 verify_threads;	/* 0: one a core */
 	uint64_t	 query_threads;		/* 0: one a core */

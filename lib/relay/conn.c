@@ -25,6 +25,7 @@ nr_conn_new(struct nr_relay *r, struct lws *wsi)
 	c->wsi = wsi;
 	atomic_init(&c->refs, 1);
 	atomic_init(&c->bad, 0);
+	atomic_init(&c->unanswered, 0);
 	atomic_init(&c->nkeys, 0);
 	pthread_mutex_init(&c->lock, NULL);
 	return c;

@@ -87,10 +87,14 @@ struct nr_conn {
 	int		 admitted;	/* the first of them is */
 	int		 said_close;	/* what comes now is dropped */
 	int64_t		 wrote;		/* ms, when it took something, or had all */
+	int64_t		 leave_at;	/* ms; see leave.c */
+	int		 mute;		/* what comes now is dropped */
+	int		 leaving;	/* it has been told */
 	struct nr_sub	*subs;
 	unsigned	 nsubs;
 	size_t		 nvalues;	/* in the filters of subs */
 
+	atomic_uint	 unanswered;	/* events on their way */
 	atomic_uint	 bad;		/* messages that made no sense */
 	size_t		 pending;	/* see nr_sub; under the same lock */
 };

@@ -97,6 +97,54 @@ nr_endpoint_sockaddr(const struct nr_endpoint *e,
 	return sizeof(in6);
 }
 
+int
+nr_endpoint_is(const struct nr_endpoint *e, int fd)
+{
+	struct sockaddr_storage want, is;
+	socklen_t len = sizeof(is);
+
+	memset(&is, 0, sizeof(is));
+	(void)nr_endpoint_sockaddr(e, &want);
+	if (getsockname(fd, (struct sockaddr *)&is, &len) != 0)
+		return 0;
+	return (e->path != NULL || e->port != 0) &&
+	    memcmp(&is, &want, sizeof(is)) == 0;
+}
+
+int
+nr_endpoint_write(int fd, char out[NR_ENDPOINT_TEXT])
+{
+	struct sockaddr_storage ss;
+	struct sockaddr_in6 in6;
+	struct sockaddr_in in;
+	struct sockaddr_un un;
+	socklen_t len = sizeof(ss);
+	char ip[INET6_ADDRSTRLEN];
+
+	memset(&ss, 0, sizeof(ss));
+	if (getsockname(fd, (struct sockaddr *)&ss, &len) != 0)
+		return 0;
+	switch (ss.ss_family) {
+	case AF_INET:
+		memcpy(&in, &ss, sizeof(in));
+		(void)inet_ntop(AF_INET, &in.sin_addr, ip, sizeof(ip));
+		snprintf(out, NR_ENDPOINT_TEXT, "%s:%d", ip,
+		    ntohs(in.sin_port));
+		return 1;
+	case AF_INET6:
+		memcpy(&in6, &ss, sizeof(in6));
+		(void)inet_ntop(AF_INET6, &in6.sin6_addr, ip, sizeof(ip));
+		snprintf(out, NR_ENDPOINT_TEXT, "[%s]:%d", ip,
+		    ntohs(in6.sin6_port));
+		return 1;
+	case AF_UNIX:
+		memcpy(&un, &ss, sizeof(un));
+		snprintf(out, NR_ENDPOINT_TEXT, "unix:%.107s", un.sun_path);
+		return un.sun_path[0] == '/';
+	}
+	return 0;
+}
+
 /* What is in the way of a socket with this path?  Only a dead one goes. */
 static int
 clear_path(const struct nr_endpoint *e)

@@ -7,7 +7,8 @@
 
 #include <sys/socket.h>
 
-#define NR_ADDRESS_MAX	64
+#define NR_ADDRESS_MAX		64
+#define NR_ENDPOINT_TEXT	128
 
 struct nr_endpoint {
 	int		 proxy;		/* PROXY headers come first */
@@ -26,6 +27,13 @@ const char *nr_endpoint_parse(struct nr_endpoint *out, const char *text);
 /* As the system has it.  Returns its length. */
 socklen_t nr_endpoint_sockaddr(const struct nr_endpoint *e,
 	    struct sockaddr_storage *out);
+
+/* Is a socket bound there? */
+int	nr_endpoint_is(const struct nr_endpoint *e, int fd);
+
+/* Where a socket is bound, as text to read.  Returns 0 where that is no such
+ * place. */
+int	nr_endpoint_write(int fd, char out[NR_ENDPOINT_TEXT]);
 
 /*
  * Listen there; a Unix socket that nobody listens at is replaced.

@@ -17,6 +17,7 @@
 #include <time.h>
 
 #include "event/tags.h"
+#include "relay/siblings.h"
 #include "util/err.h"
 #include "util/hex.h"
 #include "util/times.h"
@@ -97,6 +98,7 @@ nr_ingest_push(struct nr_ingest *in, struct nr_conn *c, struct nr_view json)
 	e->kind = -1;
 	e->received = nr_now_ms();
 	job->n++;
+	atomic_fetch_add(&c->unanswered, 1);
 	atomic_fetch_add(&in->bytes, json.len);
 	atomic_fetch_add(&in->events, 1);
 	return 1;
@@ -445,12 +447,12 @@ store_batch(struct nr_ingest *in, struct batch *b)
 		nr_relay_fail(r, rc);
 }
 
-/* Ephemeral events are for those who listen now. */
+/* Ephemeral events are for those who listen now, here or beside us. */
 static void
 publish_ephemeral(struct nr_relay *r, struct entry *e)
 {
 	size_t n = nr_live_publish(r->live, &e->item.ev, e->item.line,
-	    UINT64_MAX);
+	    UINT64_MAX) + nr_siblings_pass(r->siblings, e->item.line);
 
 	stored_answer(e, n > 0 ? NR_PUT_STORED : NR_PUT_EPHEMERAL);
 }
@@ -473,6 +475,7 @@ answer(struct nr_ingest *in, struct entry *e, struct nr_buf *b)
 		nr_conn_doom(e->conn, NR_CLOSE_ERROR, "out of memory");
 	if (!e->has_id)		/* it is not even known what it was */
 		nr_conn_bad(e->conn);
+	atomic_fetch_sub(&e->conn->unanswered, 1);
 	nr_conn_unref(e->conn);
 }
 

@@ -19,6 +19,7 @@
 #include "relay/relay.h"
 #include "store/query.h"
 #include "util/pool.h"
+#include "util/rng.h"
 #include "util/sha256.h"
 
 struct nr_access;
@@ -30,6 +31,7 @@ struct nr_feed;
 struct nr_upkeep;
 struct nr_sub;
 struct nr_queries;
+struct nr_siblings;
 
 /* ---- metrics.c: figures ------------------------------------------------------ */
 
@@ -112,6 +114,8 @@ struct nr_relay {
 	struct lws_vhost	*tls_vhost;	/* NULL without TLS */
 
 	atomic_int		 woken;		/* the socket thread was */
+	atomic_int		 leaving;
+	atomic_int		 alive;		/* went round since it was asked */
 	atomic_int		 stopping;	/* how often we were told */
 	atomic_int		 room;		/* the ingest has some again */
 	atomic_int		 fatal;		/* no more can be stored: why */
@@ -123,6 +127,7 @@ struct nr_relay {
 	struct nr_conn		*conns;
 	uint64_t		 nconns;
 	int			 held;		/* some have a backlog */
+	uint64_t		 nsockets;	/* of clients, with HTTP */
 	struct nr_arrival	*adopting;	/* not libwebsockets' yet */
 	struct nr_buf		 reply;
 	struct nr_snap		*snap;		/* to see what is stored */
@@ -134,6 +139,9 @@ struct nr_relay {
 	int64_t			 drain_since;	/* ms */
 	int64_t			 drain_until;	/* ms, 0: not draining */
 	int			 closing;	/* connections, when drained */
+	int64_t			 leave_until;	/* ms, 0: not leaving */
+	int64_t			 leave_next;	/* ms, of the next step */
+	struct nr_rng		 leave_rng;
 
 	uint64_t		 page_events;	/* as page.c has counted */
 	int64_t			 page_counted;	/* ms */
@@ -141,6 +149,7 @@ struct nr_relay {
 	struct nr_metrics	 metrics;
 	time_t			 started;
 	struct nr_acceptor	*acceptor;
+	struct nr_siblings	*siblings;
 	struct nr_access	*access;
 	struct nr_limits	*limits;
 	struct nr_live		*live;
@@ -209,6 +218,14 @@ int	nr_origin_trusts(struct nr_relay *r, const struct nr_arrival *v);
  */
 int	nr_origin(struct nr_relay *r, struct lws *wsi,
 	    struct nr_ip *out);
+
+/* ---- leave.c: to another process ------------------------------------------------ */
+
+/* One step of leaving; the socket thread's. */
+void	nr_leave_step(struct nr_relay *r);
+
+/* When to close a connection that has come. */
+void	nr_leave_plan(struct nr_relay *r, struct nr_conn *c);
 
 /* ---- access.c: who may read and write what ---------------------------------- */
 
@@ -307,6 +324,9 @@ void	nr_live_free(struct nr_live *l);
 int	nr_live_add(struct nr_live *l, struct nr_sub *s, struct nr_snap *sn,
 	    uint64_t *before);
 void	nr_live_remove(struct nr_live *l, struct nr_sub *s);
+
+/* Is a REQ or COUNT of the connection unanswered?  The socket thread's. */
+int	nr_live_busy(struct nr_live *l, struct nr_conn *c);
 
 /*
  * The stored query is done: send EOSE and what came meanwhile.

@@ -413,6 +413,20 @@ nr_live_publish(struct nr_live *l, const struct nr_event *ev,
 	return count;
 }
 
+int
+nr_live_busy(struct nr_live *l, struct nr_conn *c)
+{
+	struct nr_sub *s;
+	int busy = 0;
+
+	pthread_mutex_lock(&l->lock);
+	for (s = c->subs; s != NULL && !busy; s = s->next)
+		busy = (s->querying || s->count != NULL) &&
+		    !atomic_load(&s->closed);
+	pthread_mutex_unlock(&l->lock);
+	return busy;
+}
+
 void
 nr_live_eose(struct nr_live *l, struct nr_sub *s, const char *hint)
 {

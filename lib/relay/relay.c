@@ -16,6 +16,7 @@
 #include "relay/accept.h"
 #include "relay/internal.h"
 #include "relay/session.h"
+#include "relay/siblings.h"
 #include "relay/tls.h"
 #include "util/err.h"
 #include "util/times.h"
@@ -73,6 +74,22 @@ nr_relay_stop(struct nr_relay *r)
 {
 	atomic_fetch_add(&r->stopping, 1);
 	nr_relay_wake(r);
+}
+
+void
+nr_relay_leave(struct nr_relay *r)
+{
+	atomic_store(&r->leaving, 1);
+	nr_relay_wake(r);
+}
+
+int
+nr_relay_alive(struct nr_relay *r)
+{
+	int alive = atomic_exchange(&r->alive, 0);
+
+	nr_relay_wake(r);
+	return alive;
 }
 
 /* ---- the configuration --------------------------------------------------- */
@@ -194,7 +211,7 @@ keep(struct nr_conn *c, const char *text, size_t len)
 static int
 message(struct nr_conn *c, const char *text, size_t len)
 {
-	if (c->relay->drain_until != 0)
+	if (c->relay->drain_until != 0 || c->mute)
 		return 0;
 	if (c->backlog.len == 0 && nr_session_message(c, text, len))
 		return 0;
@@ -500,6 +517,8 @@ departed(struct nr_relay *r, struct nr_arrival *v)
 {
 	if (r->adopting == v)
 		r->adopting = NULL;
+	if (v != NULL && !v->metrics)
+		r->nsockets--;
 	free(v);
 }
 
@@ -533,8 +552,10 @@ adopt(struct nr_relay *r, struct nr_arrival *v)
 	d.fd.sockfd = v->fd;
 	d.opaque = v;
 	r->adopting = v;
-	if (lws_adopt_descriptor_vhost_via_info(&d) == NULL)
-		free(r->adopting);
+	r->nsockets += !v->metrics;
+	if (lws_adopt_descriptor_vhost_via_info(&d) == NULL &&
+	    r->adopting != NULL)
+		departed(r, v);
 	r->adopting = NULL;
 }
 
@@ -574,6 +595,8 @@ established(struct nr_relay *r, struct session *s, struct lws *wsi)
 	}
 	s->conn = c;
 	nr_relay_wake(r);
+	if (r->leave_until != 0)
+		nr_leave_plan(r, c);
 	c->next = r->conns;
 	if (c->next != NULL)
 		c->next->prev = c;
@@ -733,9 +756,44 @@ start_sockets(struct nr_relay *r, lws_retry_bo_t *retry_policy)
 
 /* ---- beginning and end ------------------------------------------------------------------------ */
 
+/* Each uses those before it. */
+static int
+start_all(struct nr_relay *r, struct nr_given *given, const char **where)
+{
+	int rc;
+
+	if ((rc = start_sockets(r, &r->retry)) != NR_OK ||
+	    (rc = nr_siblings_new(&r->siblings, r, given)) != NR_OK ||
+	    (rc = nr_acceptor_new(&r->acceptor, r, given, where)) != NR_OK)
+		return rc;
+	*where = "the relay";
+	if ((rc = nr_snap_new(&r->snap, r->st)) != NR_OK ||
+	    (rc = nr_sha256_new(&r->sha)) != NR_OK ||
+	    (rc = nr_access_new(&r->access)) != NR_OK ||
+	    (rc = nr_limits_new(&r->limits, r)) != NR_OK ||
+	    (rc = nr_live_new(&r->live, r)) != NR_OK ||
+	    (rc = nr_feed_new(&r->feed, r)) != NR_OK ||
+	    (rc = nr_queries_new(&r->queries, r)) != NR_OK ||
+	    (rc = nr_ingest_new(&r->ingest, r)) != NR_OK ||
+	    (rc = nr_upkeep_new(&r->upkeep, r)) != NR_OK ||
+	    (rc = nr_acceptor_start(r->acceptor)) != NR_OK)
+		return rc;
+	return nr_siblings_start(r->siblings);
+}
+
+static void
+close_unused(struct nr_given *g)
+{
+	unsigned i;
+
+	for (i = 0; i < g->n; i++)
+		if (!g->used[i])
+			close(g->fd[i]);
+}
+
 int
 nr_relay_new(struct nr_relay **out, struct nr_relay_config *config,
-    struct nr_store *st, nr_log_fn *log)
+    struct nr_store *st, struct nr_given *given, nr_log_fn *log)
 {
 	const char *where = "the relay";
 	struct nr_relay *r;
@@ -750,18 +808,8 @@ nr_relay_new(struct nr_relay **out, struct nr_relay_config *config,
 	r->log = log;
 	pthread_mutex_init(&r->dirty_lock, NULL);
 	init_config_lock(r);
-	if ((rc = start_sockets(r, &r->retry)) == NR_OK &&
-	    (rc = nr_acceptor_new(&r->acceptor, r, &where)) == NR_OK &&
-	    (rc = nr_snap_new(&r->snap, st)) == NR_OK &&
-	    (rc = nr_sha256_new(&r->sha)) == NR_OK &&
-	    (rc = nr_access_new(&r->access)) == NR_OK &&
-	    (rc = nr_limits_new(&r->limits, r)) == NR_OK &&
-	    (rc = nr_live_new(&r->live, r)) == NR_OK &&
-	    (rc = nr_feed_new(&r->feed, r)) == NR_OK &&
-	    (rc = nr_queries_new(&r->queries, r)) == NR_OK &&
-	    (rc = nr_ingest_new(&r->ingest, r)) == NR_OK &&
-	    (rc = nr_upkeep_new(&r->upkeep, r)) == NR_OK)
-		rc = nr_acceptor_start(r->acceptor);
+	rc = start_all(r, given, &where);
+	close_unused(given);
 	if (rc != NR_OK) {
 		nr_relay_log(r, NR_LOG_ERROR, "cannot serve %s: %s", where,
 		    nr_strerror(rc));
@@ -829,7 +877,7 @@ drain(struct nr_relay *r)
 		r->drain_since = nr_now_ms();
 		r->drain_until = r->drain_since +
 		    (int64_t)r->config->drain_seconds * 1000 + 1;
-		nr_acceptor_shut(r->acceptor);
+		nr_acceptor_shut(r->acceptor, 0);
 		drain_tick(&r->timer);
 	}
 	/* Told a second time, we do not wait. */
@@ -858,6 +906,9 @@ nr_relay_run(struct nr_relay *r)
 			return NR_EINDEX;
 		adopt_all(r);
 		nr_ingest_flush(r->ingest);
+		atomic_store(&r->alive, 1);
+		if (atomic_load(&r->leaving) && r->drain_until == 0)
+			nr_leave_step(r);
 		if (atomic_load(&r->stopping) && drain(r)) {
 			atomic_store(&r->ended, 1);
 			return atomic_load(&r->fatal);
@@ -870,11 +921,12 @@ nr_relay_free(struct nr_relay *r)
 {
 	if (r == NULL)
 		return;
-	nr_acceptor_free(r->acceptor);
 	/* In this order: each is used by those that end before it. */
 	nr_upkeep_free(r->upkeep);
 	nr_ingest_free(r->ingest);
 	nr_feed_free(r->feed);
+	nr_siblings_free(r->siblings);
+	nr_acceptor_free(r->acceptor);
 	nr_queries_stop(r->queries);
 	if (r->lws != NULL)
 		lws_context_destroy(r->lws);

@@ -34,16 +34,28 @@ enum nr_log_level {
 typedef void	nr_log_fn(enum nr_log_level level, const char *event,
 		    const char *text, const char *fields);
 
+#define NR_GIVEN_MAX	64
+
+/* Listening sockets that somebody else has opened. */
+struct nr_given {
+	int		 fd[NR_GIVEN_MAX];
+	unsigned char	 own[NR_GIVEN_MAX];	/* its path is ours to remove */
+	unsigned char	 used[NR_GIVEN_MAX];
+	unsigned	 n;
+};
+
 /*
  * Bind the addresses and start the threads.  config and store stay the
  * caller's and must outlive the relay; config may be replaced.
+ * given    sockets to use where they are at an address to listen on; they
+ *	    are the relay's, and those that it does not use are closed
  * Returns  0; or ENOMEM, EADDRINUSE (or another reason that an address
  *	    could not be listened on), or what the store says, which has
  *	    been logged.
  */
 int	nr_relay_new(struct nr_relay **out,
 	    struct nr_relay_config *config, struct nr_store *st,
-	    nr_log_fn *log);
+	    struct nr_given *given, nr_log_fn *log);
 
 #define NR_WHERE_MAX	160
 
@@ -71,6 +83,16 @@ int	nr_relay_run(struct nr_relay *r);
  */
 struct nr_relay_config *nr_relay_reload(struct nr_relay *r,
 		    struct nr_relay_config *next);
+
+/*
+ * Accept nobody, close the connections one by one within the configured
+ * time, and then end: for when another process serves the addresses.  May
+ * be called from any thread, not from a signal handler.
+ */
+void	nr_relay_leave(struct nr_relay *r);
+
+/* Does the thread of nr_relay_run() go round?  Asks it, too, to say so. */
+int	nr_relay_alive(struct nr_relay *r);
 
 /*
  * May be called from any thread, not from a signal handler.  Called again,

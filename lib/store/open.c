@@ -418,6 +418,12 @@ clean_up(struct nr_store *st)
 	/* The locks go with the descriptor. */
 }
 
+int
+nr_store_dirfd(const struct nr_store *st)
+{
+	return st->dirfd;
+}
+
 void
 nr_store_close(struct nr_store *st)
 {

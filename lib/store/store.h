@@ -320,6 +320,12 @@ int	nr_snap_kinds(struct nr_snap *sn,
 int	nr_snap_authors(struct nr_snap *sn, uint64_t *out);
 
 /*
+ * The store's directory, for as long as it is open: for what those who
+ * share it want to leave there for each other.
+ */
+int	nr_store_dirfd(const struct nr_store *st);
+
+/*
  * Check that log and index agree, and that what is live ought to be.
  * full also checks every signature.  Each finding is reported as a line
  * of text.
