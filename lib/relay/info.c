@@ -181,19 +181,25 @@ nr_info_write(struct nr_buf *b, const struct nr_relay_config *c)
 	    "nr-serve " NR_VERSION)) != NR_OK ||
 	    (rc = given(b, c)) != NR_OK || (rc = write_nips(b, c)) != NR_OK)
 		return rc;
-	return nr_buf_addf(b,
+	rc = nr_buf_addf(b,
 	    "\"limitation\":{\"max_message_length\":%" PRIu64
 	    ",\"max_subscriptions\":%" PRIu64 ",\"max_limit\":%" PRIu64
 	    ",\"max_subid_length\":%d,\"max_event_tags\":%" PRIu64
+	    ",\"max_content_length\":%" PRIu64
 	    ",\"min_pow_difficulty\":%" PRIu64
 	    ",\"auth_required\":%s,\"payment_required\":false"
 	    ",\"restricted_writes\":%s,\"created_at_upper_limit\":%"
-	    PRIu64 ",\"default_limit\":%" PRIu64 "}}",
+	    PRIu64 ",\"default_limit\":%" PRIu64,
 	    c->max_message, c->max_subscriptions,
-	    c->max_limit, NR_SUBID_CHARS, c->max_event_tags, c->min_pow,
+	    c->max_limit, NR_SUBID_CHARS, c->max_event_tags,
+	    c->max_content, c->min_pow,
 	    boolean[c->read != NR_ACCESS_OPEN && c->write != NR_ACCESS_OPEN],
 	    boolean[c->write != NR_ACCESS_OPEN || c->min_pow > 0],
 	    c->max_future,
 	    c->default_limit < c->max_limit ? c->default_limit :
 	    c->max_limit);
+	if (rc == NR_OK && c->max_age > 0)
+		rc = nr_buf_addf(b, ",\"created_at_lower_limit\":%" PRIu64,
+		    c->max_age);
+	return rc != NR_OK ? rc : nr_buf_adds(b, "}}");
 }

@@ -353,7 +353,12 @@ limits(struct out *o)
 	    "<dl class=\"facts numbers\">\n");
 	fact_bytes(o, "Message", c->max_message);
 	fact_bytes(o, "Event", c->max_event);
+	fact_number(o, "Characters of its content", c->max_content);
 	fact_number(o, "Tags of an event", c->max_event_tags);
+	if (c->max_age > 0) {
+		format_time(text, c->max_age);
+		fact(o, "Age of an event, at most", text);
+	}
 	format_time(text, c->max_future);
 	fact(o, "<code>created_at</code> ahead of the clock", text);
 	fact_number(o, "Subscriptions of a connection",
@@ -365,6 +370,9 @@ limits(struct out *o)
 	fact_number(o, "<code>limit</code>, where none is given",
 	    c->default_limit < c->max_limit ? c->default_limit :
 	    c->max_limit);
+	if (c->ip_connections > 0)
+		fact_number(o, "Connections from an address",
+		    c->ip_connections);
 	snprintf(text, sizeof(text), "%d characters", NR_SUBID_CHARS);
 	fact(o, "Subscription id", text);
 	put(o, "</dl></section>\n");
@@ -394,6 +402,8 @@ logging(struct out *o)
 	put(o, "<h2>What is logged</h2>\n<ul>\n");
 	item(o, "The relay writes no IP addresses and nothing of events to "
 	    "its log.");
+	item(o, "Addresses are kept in memory only, while its limits need "
+	    "them.");
 	if (o->c->slow_query_ms > 0) {
 		snprintf(text, sizeof(text), "Of queries that take more "
 		    "than %" PRIu64 " ms of work, it logs the filters.",

@@ -169,7 +169,7 @@ const small = await serve(scratch('small'), ...set.flatMap(s => ['--set', s]))
 const info = JSON.parse((await ask(small.port, { headers: { accept: TYPE } })).body)
 is(info, { name: 'a "relay"', icon: 'https://example.com/i.png', pubkey: alice.pubkey, contact: 'mailto:a@example.com',
   version: info.version, supported_nips: [1, 4, 9, 11, 17, 40, 42, 45, 59, 62, 67, 70], limitation: { max_message_length: 2000, max_subscriptions: 3,
-    max_limit: 5, max_subid_length: 64, max_event_tags: 3, min_pow_difficulty: 0, auth_required: false, payment_required: false,
+    max_limit: 5, max_subid_length: 64, max_event_tags: 3, max_content_length: 131072, min_pow_difficulty: 0, auth_required: false, payment_required: false,
     restricted_writes: false, created_at_upper_limit: 60, default_limit: 4 } }, 'the document follows the settings')
 const s = await Client.open(small.url)
 const pad = n => '["REQ","pad",{"limit":0}]'.padEnd(n)
@@ -198,7 +198,7 @@ is(await small.stop(), { code: 0, signal: null }, 'status 0')
   const words = await serve(scratch('words'), '--set', `name=${evil}`, '--set', 'description=one\ntwo\n\n<b>three</b>', '--set',
     'url=wss://relay.example.com', '--set', `pubkey=${alice.pubkey}`, '--set', 'contact=javascript:alert(1)', '--set',
     'terms_of_service=https://example.com/?a="b&c', '--set', 'posting_policy=be kind', '--set', 'icon=data:image/png;base64,"x',
-    '--set', 'write=members', '--set', `members=/dev/null`, '--set', 'min_pow=5', '--set', `self=${alice.pubkey}`,
+    '--set', 'write=members', '--set', `members=/dev/null`, '--set', 'min_pow=5', '--set', 'max_age=86400', '--set', `self=${alice.pubkey}`,
     '--set', 'nip11={"privacy_policy":"mailto:\\u003cx\\u003e@example.com","contact2":1}')
   const { body } = await ask(words.port, { headers: { accept: PAGE } })
   ok(!/<script|<b>|alert\(1\)"|href="javascript|"x"/.test(body), 'nothing of it is markup', body.slice(-3000))
@@ -210,10 +210,10 @@ is(await small.stop(), { code: 0, signal: null }, 'status 0')
   ok(body.includes('href="https://example.com/?a=&quot;b&amp;c"'), 'a link')
   ok(body.includes('href="mailto:&lt;x&gt;@example.com"'), 'what nip11 adds')
   ok(body.includes('src="data:image/png;base64,&quot;x"'), 'a picture in the text')
-  ok(/Only members may publish/.test(body) && /Anybody may read/.test(body) && /5 bits/.test(body), 'the rules')
+  ok(/Only members may publish/.test(body) && /Anybody may read/.test(body) && /5 bits/.test(body) && /<dd>1 day</.test(body), 'the rules')
   const info = JSON.parse((await ask(words.port, { headers: { accept: TYPE } })).body)
   is([info.self, info.terms_of_service, info.posting_policy, info.privacy_policy, info.limitation.restricted_writes,
-    info.limitation.auth_required], [alice.pubkey, 'https://example.com/?a="b&c', 'be kind', 'mailto:<x>@example.com', true, false],
+    info.limitation.auth_required, info.limitation.created_at_lower_limit], [alice.pubkey, 'https://example.com/?a="b&c', 'be kind', 'mailto:<x>@example.com', true, false, 86400],
   'and the document')
   is(await words.stop(), { code: 0, signal: null }, 'status 0')
 }
