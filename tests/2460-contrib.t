@@ -18,8 +18,10 @@ if command -v systemd-analyze >/dev/null; then
 	mkdir -p unit
 	sed "s,/usr/local/bin/nr-serve,$bin/nr-serve,; /^Documentation/d; /^User=/d; /^Group=/d" \
 	    "$unit" >unit/nr-serve.service
-	is 'systemd has nothing to say of it' '' \
-	    "$(systemd-analyze verify "$PWD/unit/nr-serve.service" 2>&1 | grep -F nr-serve.service)"
+	cp "$top/contrib/systemd/nr-serve.socket" unit
+	is 'systemd has nothing to say of them' '' \
+	    "$(systemd-analyze verify "$PWD/unit/nr-serve.service" "$PWD/unit/nr-serve.socket" 2>&1 |
+	    grep -F nr-serve.)"
 else
 	note 'no systemd-analyze: the unit is not verified'
 fi
