@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "bench/auth.h"
 #include "bench/hist.h"
 #include "bench/mix.h"
 #include "bench/peers.h"
@@ -43,6 +44,9 @@ struct publisher {
 
 struct load {
 	const char	*url;
+	int		 packed, authed;
+	struct nr_auth	*auth;
+	unsigned	 known_as;		/* connections that are */
 	unsigned	 connections, in_flight, seconds, filters;
 	uint64_t	 seed, most;		/* events or queries */
 	const char	*file;
@@ -56,6 +60,7 @@ struct load {
 	int		 publishing;
 
 	struct nr_mix	*mix;			/* of queries */
+	int		 counting;		/* by COUNT */
 	unsigned	*at_filter;		/* of each connection */
 	uint64_t	*got;			/* events of its query */
 	int64_t		*asked;
@@ -240,6 +245,9 @@ ask(struct load *l, struct nr_peer *p)
 	    { "]", 1 } };
 	unsigned i = p->index;
 
+	if (l->counting)
+		part[0] = (struct nr_view){ "[\"COUNT\",\"q\",", 13 };
+
 	if (l->most > 0 && l->sent == l->most)
 		return;
 	if (l->seconds > 0 && nr_now_ns() > l->stop)
@@ -251,8 +259,20 @@ ask(struct load *l, struct nr_peer *p)
 	need(nr_peer_send(p, part, 3), "send");
 }
 
+/* ["COUNT","q",{"count":7}] */
 static void
-take_eose(struct load *l, struct nr_peer *p)
+take_count(struct load *l, struct nr_peer *p, const char *text, size_t len)
+{
+	const char *n = memmem(text, len, "{\"count\":", 9);
+
+	if (n != NULL)
+		l->got[p->index] = strtoull(n + 9, NULL, 10);
+	else
+		l->wrong++;
+}
+
+static void
+take_end(struct load *l, struct nr_peer *p)
 {
 	struct nr_view close_it = { "[\"CLOSE\",\"q\"]", 13 };
 	unsigned i = p->index;
@@ -263,8 +283,36 @@ take_eose(struct load *l, struct nr_peer *p)
 	if (!nr_mix_answered(l->mix, l->at_filter[i], l->got[i]))
 		l->wrong++;
 	l->finished = nr_now_ns();
-	need(nr_peer_send(p, &close_it, 1), "send");
+	if (!l->counting)
+		need(nr_peer_send(p, &close_it, 1), "send");
 	ask(l, p);
+}
+
+/* ---- who asks ------------------------------------------------------------------------ */
+
+/* ["AUTH","<challenge>"] */
+static void
+prove(struct load *l, struct nr_peer *p, const char *text, size_t len)
+{
+	struct nr_view part[3] = { { "[\"AUTH\",", 8 }, { NULL, 0 },
+	    { "]", 1 } };
+	struct nr_buf b = { 0 };
+
+	if (len < 11)
+		return;
+	need(nr_auth_event(l->auth, &b, l->url,
+	    (struct nr_view){ text + 9, len - 11 }), "AUTH");
+	part[1] = (struct nr_view){ b.p, b.len };
+	need(nr_peer_send(p, part, 3), "send");
+	nr_buf_free(&b);
+}
+
+static void
+take_proof(struct load *l, const char *text, size_t len)
+{
+	if (len < 77 || memcmp(text + 73, "true", 4) != 0)
+		nr_die(EACCES, "AUTH: %.*s", (int)len, text);
+	l->known_as++;
 }
 
 /* ---- what comes in ---------------------------------------------------------------- */
@@ -292,7 +340,9 @@ on_text(struct nr_peer *p, const char *text, size_t len)
 		return;
 	}
 	if (len > 5 && memcmp(text, "[\"OK\"", 5) == 0) {
-		if (p->user == NULL)
+		if (l->known_as < l->authed * l->peers->n)
+			take_proof(l, text, len);
+		else if (p->user == NULL)
 			l->wrong++;
 		else
 			take_ok(l, p, text, len);
@@ -300,13 +350,21 @@ on_text(struct nr_peer *p, const char *text, size_t len)
 	}
 	if (len > 7 && memcmp(text, "[\"EOSE\"", 7) == 0) {
 		if (l->mix != NULL)
-			take_eose(l, p);
+			take_end(l, p);
 		else
 			l->eose++;
 		return;
 	}
-	if (len > 7 && memcmp(text, "[\"AUTH\"", 7) == 0)
-		return;		/* nothing here needs it */
+	if (len > 8 && memcmp(text, "[\"COUNT\"", 8) == 0 && l->counting) {
+		take_count(l, p, text, len);
+		take_end(l, p);
+		return;
+	}
+	if (len > 7 && memcmp(text, "[\"AUTH\"", 7) == 0) {
+		if (l->auth != NULL)
+			prove(l, p, text, len);
+		return;
+	}
 	l->wrong++;
 	note_refusal(l, text, len);
 }
@@ -328,11 +386,13 @@ connect_all(struct load *l, unsigned n)
 	};
 	int rc;
 
-	if ((rc = nr_peers_open(&l->peers, l->url, n, &calls, l)) ==
-	    NR_EINVAL)
+	if (l->authed)
+		need(nr_auth_new(&l->auth, l->seed), "AUTH");
+	if ((rc = nr_peers_open(&l->peers, l->url, n, l->packed, &calls,
+	    l)) == NR_EINVAL)
 		nr_bad_usage("%s: not a ws:// URL", l->url);
 	need(rc, l->url);
-	while (l->peers->nopen < n)
+	while (l->peers->nopen < n || (l->authed && l->known_as < n))
 		need(nr_peers_wait(l->peers, 10000), "connect");
 }
 
@@ -455,7 +515,14 @@ load_query(struct load *l)
 		nr_peer_flush(&l->peers->peer[i]);
 	}
 	run_until(l, answered);
-	return report(l, "query", "queries", l->eose, cpu_seconds() - cpu);
+	return report(l, l->counting ? "count" : "query", "queries", l->eose, cpu_seconds() - cpu);
+}
+
+static int
+load_count(struct load *l)
+{
+	l->counting = 1;
+	return load_query(l);
 }
 
 static int
@@ -518,6 +585,7 @@ find_mode(const char *name)
 	} mode[] = {
 		{ "publish", load_publish },
 		{ "query", load_query },
+		{ "count", load_count },
 		{ "fanout", load_fanout },
 	};
 	size_t i;
@@ -525,16 +593,18 @@ find_mode(const char *name)
 	for (i = 0; i < sizeof(mode) / sizeof(mode[0]); i++)
 		if (strcmp(name, mode[i].name) == 0)
 			return mode[i].run;
-	nr_bad_usage("%s: not publish, query or fanout", name);
+	nr_bad_usage("%s: not publish, query, count or fanout", name);
 }
 
 int
 nr_bench_load(int argc, char *argv[])
 {
-	enum { FILTERS = NR_OPT_FIRST, SECONDS, SEED };
+	enum { AUTH = NR_OPT_FIRST, DEFLATE, FILTERS, SECONDS, SEED };
 	static const struct option longopts[] = {
+		{ "auth", no_argument, NULL, AUTH },
 		{ "connections", required_argument, NULL, 'c' },
 		{ "count", required_argument, NULL, 'n' },
+		{ "deflate", no_argument, NULL, DEFLATE },
 		{ "filters", required_argument, NULL, FILTERS },
 		{ "file", required_argument, NULL, 'f' },
 		{ "in-flight", required_argument, NULL, 'w' },
@@ -552,6 +622,12 @@ nr_bench_load(int argc, char *argv[])
 	while ((ch = getopt_long(argc, argv, "c:f:n:qw:", longopts,
 	    NULL)) != -1)
 		switch (ch) {
+		case AUTH:
+			l.authed = 1;
+			break;
+		case DEFLATE:
+			l.packed = 1;
+			break;
 		case FILTERS:
 			l.filters = (unsigned)nr_number(optarg, "--filters",
 			    1, 1000000);
@@ -584,7 +660,7 @@ nr_bench_load(int argc, char *argv[])
 			nr_common_option(ch);
 		}
 	if (argc - optind != 2)
-		nr_bad_usage("load needs publish, query or fanout, and a URL");
+		nr_bad_usage("load needs publish, query, count or fanout, and a URL");
 	mode = find_mode(argv[optind]);
 	if (l.file == NULL)
 		nr_bad_usage("load needs -f file");
@@ -594,11 +670,13 @@ nr_bench_load(int argc, char *argv[])
 	if ((l.hist = calloc(1, sizeof(*l.hist))) == NULL)
 		nr_die(ENOMEM, "load");
 	/* Only queries end by time. */
-	if (strcmp(argv[optind], "query") != 0)
+	if (strcmp(argv[optind], "query") != 0 &&
+	    strcmp(argv[optind], "count") != 0)
 		l.seconds = 0;
 	status = mode(&l);
 	nr_mix_free(l.mix);
 	nr_peers_free(l.peers);
+	nr_auth_free(l.auth);
 	free(l.hist);
 	free(l.publisher);
 	free(l.at_filter);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "util/err.h"
+#include "wire/deflate.h"
 #include "wire/frame.h"
 #include "wire/url.h"
 
@@ -65,6 +66,9 @@ fail(struct nr_peer *p)
 static int
 connect_one(struct nr_peer *p, const struct addrinfo *ai)
 {
+	static const char offer[] = "Sec-WebSocket-Extensions: "
+	    "permessage-deflate; server_no_context_takeover; "
+	    "client_no_context_takeover\r\n";
 	struct nr_peers *ps = p->all;
 	int one = 1, rc;
 
@@ -77,14 +81,14 @@ connect_one(struct nr_peer *p, const struct addrinfo *ai)
 	rc = nr_buf_addf(&p->out, "GET %s HTTP/1.1\r\nHost: %s:%s\r\n"
 	    "Upgrade: websocket\r\nConnection: Upgrade\r\n"
 	    "Sec-WebSocket-Key: bnItYmVuY2ggbnItYmVuY2g=\r\n"
-	    "Sec-WebSocket-Version: 13\r\n\r\n", ps->path, ps->host,
-	    ps->port);
+	    "Sec-WebSocket-Version: 13\r\n%s\r\n", ps->path, ps->host,
+	    ps->port, ps->inflater != NULL ? offer : "");
 	return rc != NR_OK ? rc : watch(p, 1, EPOLL_CTL_ADD);
 }
 
 int
 nr_peers_open(struct nr_peers **out, const char *url, unsigned n,
-    const struct nr_peer_calls *calls, void *user)
+    int packed, const struct nr_peer_calls *calls, void *user)
 {
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *ai = NULL;
 	struct nr_peers *ps;
@@ -99,6 +103,8 @@ nr_peers_open(struct nr_peers **out, const char *url, unsigned n,
 	ps->peer = calloc(n, sizeof(ps->peer[0]));
 	rc = ps->epoll < 0 ? errno : ps->peer == NULL ? ENOMEM :
 	    parse_url(ps, url);
+	if (rc == NR_OK && packed)
+		rc = nr_inflater_new(&ps->inflater);
 	if (rc == NR_OK && getaddrinfo(ps->host, ps->port, &hints, &ai) != 0)
 		rc = EHOSTUNREACH;
 	for (i = 0; rc == NR_OK && i < n; i++) {
@@ -133,6 +139,8 @@ nr_peers_free(struct nr_peers *ps)
 	}
 	if (ps->epoll >= 0)
 		close(ps->epoll);
+	nr_inflater_free(ps->inflater);
+	nr_buf_free(&ps->unpacked);
 	free(ps->peer);
 	free(ps->host);
 	free(ps->port);
@@ -219,6 +227,20 @@ handshake(struct nr_peer *p)
 }
 
 static void
+take_text(struct nr_peer *p, const struct nr_frame *f)
+{
+	struct nr_peers *ps = p->all;
+
+	if (!f->packed)
+		ps->calls.text(p, f->payload, f->len);
+	else if (ps->inflater == NULL || nr_inflate(ps->inflater,
+	    &ps->unpacked, f->payload, f->len, FRAME_MAX) != NR_OK)
+		fail(p);
+	else
+		ps->calls.text(p, ps->unpacked.p, ps->unpacked.len);
+}
+
+static void
 take_frames(struct nr_peer *p)
 {
 	struct nr_frame f;
@@ -236,7 +258,7 @@ take_frames(struct nr_peer *p)
 		if (f.op == NR_OP_PING)
 			pong(p, &f);
 		else if (f.op == NR_OP_TEXT)
-			p->all->calls.text(p, f.payload, f.len);
+			take_text(p, &f);
 		at += f.total;
 	}
 	p->in.len -= at;

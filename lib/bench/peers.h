@@ -12,6 +12,7 @@
 #include "util/buf.h"
 #include "util/view.h"
 
+struct nr_inflater;
 struct nr_peers;
 
 struct nr_peer {
@@ -39,16 +40,19 @@ struct nr_peers {
 	unsigned		 n, nopen, nfailed;
 	struct nr_peer_calls	 calls;
 	void			*user;
-	uint64_t		 bytes_in, bytes_out;
+	uint64_t		 bytes_in, bytes_out;	/* as they travel */
+	struct nr_inflater	*inflater;	/* where frames may be packed */
+	struct nr_buf		 unpacked;
 	char			*host, *port, *path;
 };
 
 /*
  * Connect n times to url.
+ * packed   offer permessage-deflate, without anything kept between messages
  * Returns  0, NR_EINVAL for a URL that is not ws://, ENOMEM or errno.
  */
 int	nr_peers_open(struct nr_peers **out, const char *url, unsigned n,
-	    const struct nr_peer_calls *calls, void *user);
+	    int packed, const struct nr_peer_calls *calls, void *user);
 void	nr_peers_free(struct nr_peers *ps);
 
 /* Wait for something to happen, at most timeout milliseconds. */

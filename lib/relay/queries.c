@@ -120,11 +120,22 @@ pause_at(struct nr_conn *c, struct nr_sub *s)
 	return full;
 }
 
+/*
+ * To compress an event costs some times what it costs to find it: where
+ * others wait for that they go before.
+ */
+static int
+may_pack(struct nr_queries *q)
+{
+	return nr_queries_waiting(q) < q->nthreads;
+}
+
 /* Gather frames until the slice is used up. */
 static int
 slice(struct nr_sub *s, struct worker *w, struct nr_chunks *out,
     enum nr_query_state *state)
 {
+	int packs = s->conn->packs && may_pack(s->conn->relay->queries);
 	struct nr_snap *sn = w->snap;
 	int64_t budget = SLICE;
 	struct nr_hit hit;
@@ -136,11 +147,11 @@ slice(struct nr_sub *s, struct worker *w, struct nr_chunks *out,
 		rc = nr_query_next(s->query, sn, state, &hit, &budget);
 		if (rc != NR_OK || *state != NR_QUERY_HIT)
 			break;
-		if (s->conn->packs)
+		if (packs)
 			rc = nr_pack(w->deflater, &w->packed, hit.line);
 		if (rc == NR_OK)
 			rc = nr_chunks_event(out, s, hit.line,
-			    s->conn->packs ? &w->packed : NULL);
+			    packs ? &w->packed : NULL);
 	} while (rc == NR_OK && out->bytes < SLICE_BYTES);
 	nr_snap_release(sn);
 	s->units += (uint64_t)(SLICE - budget);

@@ -85,3 +85,66 @@ nr_deflate_stored(unsigned char out[NR_DEFLATE_STORED], size_t len)
 	out[3] = (unsigned char)~out[1];
 	out[4] = (unsigned char)~out[2];
 }
+
+struct nr_inflater {
+	z_stream z;
+};
+
+int
+nr_inflater_new(struct nr_inflater **out)
+{
+	struct nr_inflater *i;
+
+	if ((i = calloc(1, sizeof(*i))) == NULL)
+		return ENOMEM;
+	if (inflateInit2(&i->z, -15) != Z_OK) {
+		free(i);
+		return ENOMEM;
+	}
+	*out = i;
+	return NR_OK;
+}
+
+void
+nr_inflater_free(struct nr_inflater *i)
+{
+	if (i == NULL)
+		return;
+	(void)inflateEnd(&i->z);
+	free(i);
+}
+
+/* Take one piece of input in. */
+static int
+add_inflated(z_stream *z, struct nr_buf *b, const void *data, size_t len,
+    size_t max)
+{
+	int rc = Z_OK;
+
+	z->next_in = (unsigned char *)(uintptr_t)data;
+	z->avail_in = (uInt)len;
+	do {
+		if (b->len > max)
+			return NR_EINVAL;
+		if (nr_buf_reserve(b, 4096) != NR_OK)
+			return ENOMEM;
+		z->next_out = (unsigned char *)b->p + b->len;
+		z->avail_out = (uInt)(b->cap - b->len);
+		rc = inflate(z, Z_SYNC_FLUSH);
+		b->len = b->cap - z->avail_out;
+	} while (rc == Z_OK && z->avail_out == 0);
+	return rc == Z_OK || rc == Z_BUF_ERROR ? NR_OK : NR_EINVAL;
+}
+
+int
+nr_inflate(struct nr_inflater *i, struct nr_buf *b, const void *data,
+    size_t len, size_t max)
+{
+	int rc;
+
+	b->len = 0;
+	(void)inflateReset(&i->z);
+	rc = add_inflated(&i->z, b, data, len, max);
+	return rc != NR_OK ? rc : add_inflated(&i->z, b, "\0\0\xff\xff",
+	    FLUSH, max);
+}

@@ -33,4 +33,17 @@ int	nr_deflate(struct nr_deflater *d, struct nr_buf *b,
 /* The head of a piece that is sent as it is; len is at most 65535. */
 void	nr_deflate_stored(unsigned char out[NR_DEFLATE_STORED], size_t len);
 
+struct nr_inflater;
+
+int	nr_inflater_new(struct nr_inflater **out);
+void	nr_inflater_free(struct nr_inflater *i);	/* NULL is allowed */
+
+/*
+ * The text of a whole message that stands for itself.
+ * max	    more than so many bytes are not wanted
+ * Returns  0, NR_EINVAL or ENOMEM.
+ */
+int	nr_inflate(struct nr_inflater *i, struct nr_buf *b, const void *data,
+	    size_t len, size_t max);
+
 #endif

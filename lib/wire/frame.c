@@ -43,7 +43,7 @@ nr_frame_read(struct nr_frame *f, char *buf, size_t len, size_t max)
 
 	if (len < 2)
 		return 0;
-	if (p[0] & 0x70)
+	if (p[0] & 0x70 & ~NR_FRAME_PACKED)
 		return -1;
 	n = p[1] & 0x7f;
 	if (n >= 126) {
@@ -61,6 +61,7 @@ nr_frame_read(struct nr_frame *f, char *buf, size_t len, size_t max)
 		return 0;
 	f->op = (enum nr_opcode)(p[0] & 15);
 	f->fin = p[0] >> 7;
+	f->packed = (p[0] & NR_FRAME_PACKED) != 0;
 	f->payload = buf + head;
 	f->len = (size_t)n;
 	f->total = head + (size_t)n;

@@ -44,6 +44,7 @@ size_t	nr_frame_head(unsigned char out[NR_FRAME_HEAD_MAX],
 struct nr_frame {
 	enum nr_opcode	op;
 	int		fin;
+	int		packed;		/* see NR_FRAME_PACKED */
 	char		*payload;
 	size_t		len;
 	size_t		total;		/* head and payload */

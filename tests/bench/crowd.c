@@ -398,7 +398,7 @@ main(int argc, char *argv[])
 		;
 	c.sent = need_memory(c.nsent, sizeof(*c.sent));
 	before = memory_of(pid, "RssAnon");
-	need(nr_peers_open(&c.peers, argv[optind], c.n + 1 + c.stalled,
+	need(nr_peers_open(&c.peers, argv[optind], c.n + 1 + c.stalled, 0,
 	    &calls, &c), argv[optind]);
 	while (c.peers->nopen < c.peers->n && c.peers->nfailed == 0)
 		need(nr_peers_wait(c.peers, 10000), "connect");

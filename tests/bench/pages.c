@@ -153,7 +153,7 @@ main(int argc, char *argv[])
 		return 2;
 	}
 	r.author = argv[optind];
-	need(nr_peers_open(&r.peers, argv[optind + 1], 1, &calls, &r),
+	need(nr_peers_open(&r.peers, argv[optind + 1], 1, 0, &calls, &r),
 	    argv[optind + 1]);
 	while (r.peers->nopen == 0 && r.peers->nfailed == 0)
 		need(nr_peers_wait(r.peers, 10000), "connect");
