@@ -25,6 +25,7 @@
 #define PONG_SECONDS	30	/* for an answer to a ping, at most */
 #define CLOSE_SECONDS	3	/* for a peer to close, too */
 #define EXPIRY_DAYS	14	/* left, of the certificate: say so */
+#define SPARE_SOCKETS	64	/* that ask by HTTP, or say nothing yet */
 #define STALL_MS	1000	/* without taking a byte, while draining */
 
 /* What libwebsockets keeps for us with each connection. */
@@ -526,8 +527,10 @@ departed(struct nr_relay *r, struct nr_arrival *v)
 static int
 has_room(const struct nr_relay *r, const struct nr_arrival *v)
 {
-	return v->metrics || (r->drain_until == 0 &&
-	    r->nconns < r->config->max_connections);
+	uint64_t most = r->config->max_connections;
+
+	return v->metrics || (r->drain_until == 0 && r->nconns < most &&
+	    r->nsockets < most + most / 4 + SPARE_SOCKETS);
 }
 
 /*

@@ -13,7 +13,7 @@ const answer = (port, ...parts) => new Promise(resolve => {
   const s = net.connect(at, async () => {
     for (const part of parts) {
       s.write(part)
-      if (parts.length > 1) await sleep(30)
+      if (parts.length > 1) await sleep(10)
     }
   })
   let text = ''
@@ -43,8 +43,8 @@ for (const [name, header] of [['version 1', v1], ['version 2', v2], ['UNKNOWN', 
   const text = Buffer.concat([Buffer.from(header), Buffer.from(handshake)])
   is(await answer(proxied, text), 101, `${name}: a header and what follows`)
   is(await answer(path, text), 101, `${name}: at a Unix socket`)
-  is(await answer(proxied, ...[...text.subarray(0, 60)].map(b => Buffer.from([b])), text.subarray(60)), 101,
-    `${name}: byte by byte`)
+  is(await answer(proxied, ...Array.from({ length: 10 }, (_, i) => text.subarray(5 * i, 5 * i + 5)), text.subarray(50)),
+    101, `${name}: in pieces`)
 }
 is(await answer(proxied, handshake), 'closed', 'without a header: closed')
 is(await answer(proxied, 'PROXY TCP4 nonsense\r\n', handshake), 'closed', 'with one that makes no sense: closed')
@@ -70,6 +70,48 @@ const untrusted = Number([...server.err.matchAll(/127\.0\.0\.1:(\d+)/g)][1][1])
 is(await answer(untrusted, v1 + handshake), 'closed', 'a header from somebody who is not trusted: closed')
 await server.stop()
 
+// ---- whose a connection is: one address may have one
+const ip = n => `192.0.2.${n}`
+const who = async (...more) => {
+  server = await serve(store, '--set', 'ip_connections=1', '--listen', 'proxy:127.0.0.1:0', '--listen', `unix:${path}`, ...more)
+  const at = [...server.err.matchAll(/127\.0\.0\.1:(\d+)/g)].map(m => Number(m[1]))
+  const held = []
+  const come = (place, headers, first = '') => new Promise(resolve => {
+    const s = net.connect(typeof place === 'string' ? { path: place } : { port: place, host: '127.0.0.1' })
+    held.push(s)
+    s.on('error', () => resolve('closed'))
+    s.on('close', () => resolve('closed'))
+    s.on('data', d => resolve(Number(/^HTTP\/1.1 (\d+)/.exec(d.toString('latin1'))?.[1])))
+    s.write(first + handshake.replace(/\r\n\r\n$/, `\r\n${headers.map(h => h + '\r\n').join('')}\r\n`))
+  })
+  return { at, come, stop: async () => { held.forEach(s => s.destroy()); return server.stop() } }
+}
+let w = await who()
+const xff = (...list) => [`X-Forwarded-For: ${list.join(', ')}`]
+is(await w.come(w.at[0], xff(ip(1))), 101, 'a forwarded address')
+ok(await w.come(w.at[0], xff(ip(1))) !== 101, 'is known again')
+ok(await w.come(w.at[0], xff(ip(9), ip(1))) !== 101, 'whatever was said before it')
+ok(await w.come(w.at[0], [...xff(ip(9)), ...xff(ip(1))]) !== 101, 'also in a header of its own')
+ok(await w.come(w.at[0], xff(ip(9), ip(1), '127.0.0.1')) !== 101, 'or by proxies behind it')
+is(await w.come(w.at[0], xff(ip(1), ip(2))), 101, 'the last one counts')
+is(await w.come(w.at[0], ['X-Real-IP: ' + ip(3)]), 101, 'X-Real-IP')
+ok(await w.come(w.at[0], ['X-Real-IP: ' + ip(3)]) !== 101, 'counts, too')
+is(await w.come(path, xff(ip(4))), 101, 'at a Unix socket')
+ok(await w.come(path, xff(ip(4))) !== 101, 'as well')
+const proxy = n => `PROXY TCP4 ${ip(n)} ${ip(99)} 1 2\r\n`
+is(await w.come(w.at[1], [], proxy(5)), 101, 'by the PROXY protocol')
+ok(await w.come(w.at[1], [], proxy(5)) !== 101, 'as well')
+ok(await w.come(w.at[1], xff(ip(6)), proxy(5)) !== 101, 'where a header of the client changes nothing')
+ok(await w.come(w.at[0], xff(ip(5))) !== 101, 'and it is the same address')
+is([await w.come(w.at[0], []), await w.come(w.at[0], []), await w.come(path, []), await w.come(path, [])],
+  [101, 101, 101, 101], 'no limits for the operator')
+await w.stop()
+w = await who('--set', 'trusted_proxies=192.0.2.7')
+is([await w.come(w.at[0], xff(ip(1))), await w.come(w.at[0], xff(ip(1)))], [101, 101],
+  'nobody else tells: from this machine, it is the operator')
+is([await w.come(path, xff(ip(1))), await w.come(path, xff(ip(1)))], [101, 101], 'nor at a Unix socket')
+await w.stop()
+
 // ---- full
 server = await serve(store, '--set', 'max_connections=3')
 const held = []
@@ -78,6 +120,16 @@ is(await answer(server.port, handshake), 'closed', 'one too many: closed')
 held.pop().close()
 ok(await until(async () => await answer(server.port, handshake) === 101), 'with room again: served')
 held.forEach(c => c.close())
+let dropped = 0
+const idle = Array.from({ length: 90 }, () => {
+  const s = net.connect(server.port, '127.0.0.1')
+  s.on('error', () => {})
+  s.on('close', () => { dropped++ })
+  s.resume()
+  return s
+})
+ok(await until(() => dropped >= 90 - 67), 'those who say nothing have a bound, too', dropped)
+idle.forEach(s => s.destroy())
 
 // ---- few descriptors: those who wait are served when there are some again
 const limit = n => spawnSync('prlimit', ['--pid', String(server.process.pid), `--nofile=${n}`]).status
