@@ -24,7 +24,8 @@ static const char usage[] =
     "       nr-store [-Pq] [-S dir] [--force] delete [--dry-run]\n"
     "           [filter flags] filter ...\n"
     "       nr-store [-Pq] [-S dir] [--force] compact [--dry-run]\n"
-    "           [--min-dead percent] [--rate bytes] [segment ...]\n"
+    "           [--min-dead percent] [--rate bytes] [--scrub]\n"
+    "           [segment ...]\n"
     NR_FILTER_HELP;
 
 /* What the command line says. */
@@ -32,7 +33,7 @@ struct args {
 	const char		*dir;
 	unsigned		 flags;
 	int			 progress;
-	int			 json, full, dry_run;
+	int			 json, full, dry_run, scrub;
 	const char		*min_dead, *rate;
 	struct nr_filter_args	 filter;
 	int			 filtered;
@@ -384,7 +385,7 @@ was_caught(void *ctx)
 }
 
 struct compacted {
-	uint64_t	segments, before, after, lines;
+	uint64_t	segments, before, after, lines, scrubbed;
 };
 
 static void
@@ -394,12 +395,18 @@ add_compacted(void *ctx, const struct nr_compacted *c)
 	char line[160];
 	int n;
 
-	n = snprintf(line, sizeof(line), "{\"segment\":%" PRIu32
-	    ",\"before\":%" PRIu64 ",\"after\":%" PRIu64 ",\"lines\":%"
-	    PRIu64 "}\n", c->segment, c->before, c->after, c->lines);
+	if (c->scrubbed > 0)
+		n = snprintf(line, sizeof(line), "{\"segment\":%" PRIu32
+		    ",\"scrubbed\":%" PRIu64 "}\n", c->segment, c->scrubbed);
+	else
+		n = snprintf(line, sizeof(line), "{\"segment\":%" PRIu32
+		    ",\"before\":%" PRIu64 ",\"after\":%" PRIu64
+		    ",\"lines\":%" PRIu64 "}\n", c->segment, c->before,
+		    c->after, c->lines);
 	nr_out(line, (size_t)n);
 	nr_out_flush();
-	sum->segments++;
+	sum->segments += c->scrubbed == 0;
+	sum->scrubbed += c->scrubbed;
 	sum->before += c->before;
 	sum->after += c->after;
 	sum->lines += c->lines;
@@ -439,7 +446,8 @@ do_compact(const struct args *a)
 		.min_dead = a->min_dead == NULL ? a->noperands > 0 ? 0 : 20 :
 		    (unsigned)number_of(a->min_dead, 100),
 		.rate = a->rate == NULL ? 0 : number_of(a->rate, UINT64_MAX),
-		.dry_run = a->dry_run, .nsegments = (size_t)a->noperands,
+		.dry_run = a->dry_run, .scrub = a->scrub,
+		.nsegments = (size_t)a->noperands,
 		.stop = was_caught, .report = add_compacted, .ctx = &sum
 	};
 	struct sigaction sa = { .sa_handler = on_signal };
@@ -457,9 +465,10 @@ do_compact(const struct args *a)
 	free(segments);
 	if (!nr_quiet)
 		fprintf(stderr, "%s: %" PRIu64 " segments, %" PRIu64
-		    " lines %s, %" PRIu64 " bytes to %" PRIu64 "%s\n",
-		    nr_progname(), sum.segments, sum.lines, a->dry_run ?
-		    "would be dropped" : "dropped", sum.before, sum.after,
+		    " lines %s, %" PRIu64 " bytes to %" PRIu64 ", %" PRIu64
+		    " lines overwritten%s\n", nr_progname(), sum.segments,
+		    sum.lines, a->dry_run ? "would be dropped" : "dropped",
+		    sum.before, sum.after, sum.scrubbed,
 		    c.stopped ? ", interrupted" : "");
 	need(a, rc);
 	if (c.stopped) {
@@ -472,7 +481,8 @@ do_compact(const struct args *a)
 
 /* ---- the command line ---------------------------------------------------------------- */
 
-enum { DRY_RUN = NR_OPT_FIRST, FORCE, FULL, JSON, MIN_DEAD, RATE };
+enum { DRY_RUN = NR_OPT_FIRST, FORCE, FULL, JSON, MIN_DEAD, RATE,
+    SCRUB };
 
 static void
 option(struct args *a, int ch)
@@ -495,6 +505,9 @@ option(struct args *a, int ch)
 		break;
 	case RATE:
 		a->rate = optarg;
+		break;
+	case SCRUB:
+		a->scrub = 1;
 		break;
 	case 'P':
 		a->progress = 1;
@@ -528,6 +541,7 @@ main(int argc, char *argv[])
 		{ "progress", no_argument, NULL, 'P' },
 		{ "quiet", no_argument, NULL, 'q' },
 		{ "rate", required_argument, NULL, RATE },
+		{ "scrub", no_argument, NULL, SCRUB },
 		{ "store", required_argument, NULL, 'S' },
 		NR_LONG_COMMON, { NULL, 0, NULL, 0 }
 	};

@@ -36,6 +36,30 @@ like 'and says so' 'interrupted$' err
 is 'nothing is left of it' '' "$(ls s/log | grep tmp)"
 rc 0 'check'				nr-store -q -S s check
 
+# Only what has been deleted, where it is.
+cp -r s u
+nr-store -q -S u delete -k 1
+nr-export -S u >kept
+jq -r 'select(.kind==1) | "{\"id\":\"" + .id' before >doomed
+ok 'deleted events are on the disk' grep -qFf doomed u/log/0*.jsonl
+segments=$(ls u/log/0*.jsonl)
+size=$(cat u/log/0*.jsonl | wc -c)
+rc 0 'scrub'				nr-store -S u compact --min-dead 100 --scrub
+ok 'each of them' test "$(jq -s 'map(.scrubbed)|add' out)" -ge "$(wc -l <doomed)"
+ok 'then they are not' sh -c '! grep -qFf doomed u/log/0*.jsonl'
+is 'in the same files' "$segments $size" "$(ls u/log/0*.jsonl) $(cat u/log/0*.jsonl | wc -c)"
+nr-export -S u >after
+same 'the others are'			kept after
+rc 0 'check'				nr-store -q -S u check
+rc 0 'once more'			nr-store -S u compact --min-dead 100 --scrub
+is 'there is nothing to do' ''		"$(cat out)"
+nr-store -q -S u reindex
+nr-import -q -S u events >/dev/null
+nr-export -S u >after
+same 'none comes back'			kept after
+rc 0 'compacting drops the spaces'	nr-store -q -S u compact --min-dead 0
+ok 'all of them' sh -c '! grep -q "^ " u/log/0*.jsonl'
+
 # The last segment, too; what deaths.jsonl says of older stores.
 rc 0 'all'				nr-store -S s compact --min-dead 0
 is 'no dead bytes are left' 0 "$(nr-store -S s stat --json | jq .log.dead_bytes)"

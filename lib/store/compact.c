@@ -138,26 +138,25 @@ see_reader(const char *line, void *ctx)
 	return 0;
 }
 
-/*
- * Let those end who look at the store as it was before.  Whoever does not
- * in time finds a file gone, and takes a newer snapshot.
- */
-static void
-wait_for_readers(struct nr_store *st)
+int
+nr_compact_wait(struct nr_store *st)
 {
 	int64_t until = nr_now_ms() + READERS_MS;
 	MDB_envinfo info;
 	struct oldest o;
+	uint64_t now;
 
 	if (mdb_env_info(st->env, &info) != 0)
-		return;
+		return 0;
+	now = info.me_last_txnid;
 	do {
-		o.txn = info.me_last_txnid;
+		o.txn = now;
 		(void)mdb_reader_list(st->env, see_reader, &o);
-		if (o.txn >= info.me_last_txnid)
-			return;
+		if (o.txn >= now)
+			return 1;
 		nap(5);
 	} while (nr_now_ms() < until);
+	return 0;
 }
 
 static const struct segment *
@@ -230,8 +229,9 @@ nr_compact_resume(struct nr_store *st)
 			moved = 1;
 		}
 	free(s);
+	/* Whoever is late finds a file gone, and takes a newer snapshot. */
 	if (rc == NR_OK && moved)
-		wait_for_readers(st);
+		(void)nr_compact_wait(st);
 	return rc != NR_OK ? rc : nr_compact_tidy(st);
 }
 
@@ -335,7 +335,7 @@ compact_segment(struct nr_store *st, struct nr_compaction *c,
 		return rc;
 	if ((rc = nr_move_segment(st, s->number)) != NR_OK)
 		return rc;
-	wait_for_readers(st);
+	(void)nr_compact_wait(st);
 	if ((rc = nr_compact_tidy(st)) != NR_OK)
 		return rc;
 	done.before = s->rec.bytes;
@@ -451,6 +451,91 @@ locked(struct nr_store *st, struct nr_compaction *c, struct segment *s,
 	return rc;
 }
 
+/* ---- scrubbing ----------------------------------------------------------------------------- */
+
+struct scrub {
+	uint64_t	deletions;	/* as of its beginning */
+	int64_t		begun;
+	int		late;		/* something is left for another time */
+};
+
+static int
+scrub_one(struct nr_store *st, struct nr_compaction *c, struct segment *s,
+    struct scrub *all)
+{
+	struct nr_compacted done = { .segment = s->number };
+	struct nr_copy copy = { 0 };
+	int rc, waits = 0;
+
+	if ((rc = nr_compact_lock(st)) != NR_OK)
+		return rc;
+	if ((rc = nr_compact_resume(st)) == NR_OK &&
+	    (rc = settle(st, c, s)) == NR_OK && !c->stopped &&
+	    (rc = dead_wait(st, s, &waits)) == NR_OK)
+		rc = nr_scrub_segment(st, c, &copy, s->number);
+	nr_compact_unlock(st);
+	all->late |= waits || rc == NR_EBUSY;
+	done.scrubbed = copy.lines;
+	if (copy.lines > 0 && c->report != NULL)
+		c->report(c->ctx, &done);
+	return rc == NR_EBUSY ? NR_OK : rc;
+}
+
+/* Nothing is left of what was deleted before the scrub began. */
+static int
+scrubbed(struct nr_writer *w, void *ctx, int *changed)
+{
+	struct scrub *all = ctx;
+
+	(void)changed;
+	w->head.scrub_since = w->head.deletions == all->deletions ? 0 :
+	    all->begun;
+	return NR_OK;
+}
+
+static int
+scrub_all(struct nr_store *st, struct nr_compaction *c)
+{
+	struct scrub all = { .begun = time(NULL) };
+	struct segment *s;
+	struct nr_head head;
+	size_t i, n;
+	int rc;
+
+	if ((rc = list_segments(st, &head, &s, &n)) != NR_OK)
+		return rc;
+	all.deletions = head.deletions;
+	for (i = 0; rc == NR_OK && head.scrub_since != 0 && i < n &&
+	    !nr_compact_stopped(c); i++) {
+		if (dead_bytes(&s[i]) <= s[i].rec.blank ||
+		    !asked_for(c, s[i].number))
+			continue;
+		rc = scrub_one(st, c, &s[i], &all);
+	}
+	free(s);
+	if (rc != NR_OK || head.scrub_since == 0 || c->stopped || all.late ||
+	    c->segments != NULL)
+		return rc;
+	return nr_transact(st, scrubbed, &all, 0);
+}
+
+int
+nr_store_scrub_since(struct nr_store *st, int64_t *since)
+{
+	struct nr_head head;
+	MDB_txn *txn = NULL;
+	int rc;
+
+	if ((rc = nr_index_read(st, &txn)) != 0)
+		return nr_store_rc(st, rc);
+	rc = nr_head_get(txn, st, &head);
+	mdb_txn_abort(txn);
+	nr_index_read_end(st);
+	if (rc == NR_OK)
+		*since = head.scrub_since;
+	return nr_store_rc(st, rc);
+}
+
 int
 nr_store_compact(struct nr_store *st, struct nr_compaction *c)
 {
@@ -478,5 +563,7 @@ nr_store_compact(struct nr_store *st, struct nr_compaction *c)
 		nap(5);		/* for whoever waits for the lock */
 	}
 	free(s);
+	if (rc == NR_OK && c->scrub && !c->dry_run && !c->stopped)
+		rc = scrub_all(st, c);
 	return rc == NR_OK && full ? ENOSPC : nr_store_rc(st, rc);
 }

@@ -16,7 +16,7 @@
 #define NR_COMPACT_DAY	(24 * 60 * 60)
 
 struct nr_copy {
-	uint64_t	bytes, lines;	/* of the new file */
+	uint64_t	bytes, lines;	/* of the new file, or overwritten */
 };
 
 /*
@@ -26,6 +26,20 @@ struct nr_copy {
  */
 int	nr_copy_segment(struct nr_store *st, struct nr_compaction *c,
 	    struct nr_copy *out, uint32_t segment);
+
+/*
+ * Overwrite the lines of deleted events with spaces, when what of them
+ * must be remembered has been.
+ * Returns  NR_EBUSY where a reader has been at it for too long
+ */
+int	nr_scrub_segment(struct nr_store *st, struct nr_compaction *c,
+	    struct nr_copy *out, uint32_t segment);
+
+/*
+ * Wait, not for ever, until nobody looks at the store as it was before;
+ * returns whether that is so.
+ */
+int	nr_compact_wait(struct nr_store *st);
 
 /* Move all places of a segment to its next generation. */
 int	nr_move_segment(struct nr_store *st, uint32_t segment);

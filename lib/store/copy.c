@@ -1,5 +1,7 @@
 /*
- * Copying a segment's live lines to the file of its next generation.
+ * Copying a segment's live lines to the file of its next generation; or
+ * scrubbing: overwriting lines with spaces where they are, of events that
+ * have been deleted.
  *
  * Two walks go side by side: over the lines of the segment, and over the
  * places of what is to stay, which are in the same order.  Snapshots are
@@ -41,6 +43,16 @@ struct copy {
 	struct nr_buf		 out;		/* lines to be written */
 	struct nr_buf		 deaths;	/* lines to be recorded */
 	struct nr_copy		 done;
+	/* To scrub: */
+	int			 scrub;
+	struct nr_buf		 spans;		/* to be overwritten */
+	uint64_t		 blank;		/* bytes that are already */
+};
+
+/* A line of the segment. */
+struct span {
+	uint64_t	at;
+	size_t		len;
 };
 
 /* ---- what stays -------------------------------------------------------------- */
@@ -102,6 +114,8 @@ keep(struct copy *c, const char *line, size_t len)
 	unsigned char id[32];
 	int rc;
 
+	if (c->scrub)
+		return NR_OK;
 	if (!nr_event_view_id(id, line, len))
 		return NR_ECORRUPT;
 	rc = nr_buf_reserve(&c->out, len + 1);
@@ -126,8 +140,8 @@ add_death(void *ctx, const struct nr_death *d)
 }
 
 /*
- * Did it expire less than a day ago?  A clock may be wrong.  What has been
- * deleted goes in any case.
+ * Did it expire less than a day ago?  A clock may be wrong.  What somebody
+ * has deleted goes in any case.
  */
 static int
 lingers(struct copy *c, const struct nr_event *ev)
@@ -138,8 +152,47 @@ lingers(struct copy *c, const struct nr_event *ev)
 	if (expires > c->now || expires <= c->now - NR_COMPACT_DAY)
 		return 0;
 	return nr_snap_is_deleted(c->sn, &gone, ev) == NR_OK &&
-	    (!gone || nr_kind_replaceable(ev->kind) ||
-	    nr_kind_addressable(ev->kind));
+	    gone != NR_GONE;
+}
+
+static int
+add_span(struct copy *c, const char *line, size_t len)
+{
+	struct span s = { (uint64_t)(line - c->base), len };
+
+	return nr_buf_add(&c->spans, &s, sizeof(s));
+}
+
+static int
+blank(const char *line, size_t len)
+{
+	while (len > 0 && line[len - 1] == ' ')
+		len--;
+	return len == 0;
+}
+
+/* No event: overwritten already, half so by one who was killed, or damaged. */
+static int
+scrub_other(struct copy *c, const char *line, size_t len)
+{
+	if (blank(line, len))
+		c->blank += len + 1;
+	else if (line[0] == ' ' || line[len - 1] == ' ')
+		return add_span(c, line, len);
+	return NR_OK;
+}
+
+static int
+scrub_event(struct copy *c, const struct nr_event *ev, const char *line,
+    size_t len)
+{
+	int rc, gone;
+
+	rc = nr_snap_is_deleted(c->sn, &gone, ev);
+	if (rc != NR_OK || !gone || lingers(c, ev))
+		return rc;
+	rc = nr_rules_legacy(c->sn, ev, add_death, c);
+	return rc != NR_OK ? rc : add_span(c, line, len);
 }
 
 static int
@@ -152,7 +205,9 @@ drop(struct copy *c, const char *line, size_t len)
 	if (len > NR_PLACE_LEN ||
 	    !nr_log_line_valid(c->verifier, &item, text) ||
 	    nr_kind_ephemeral(item.ev.kind))
-		return NR_OK;
+		return c->scrub ? scrub_other(c, line, len) : NR_OK;
+	if (c->scrub)
+		return scrub_event(c, &item.ev, line, len);
 	if (lingers(c, &item.ev))
 		return keep(c, line, len);
 	return nr_rules_legacy(c->sn, &item.ev, add_death, c);
@@ -292,7 +347,8 @@ copy_all(struct copy *c)
 		if ((rc = copy_chunk(c)) == NR_OK)
 			rc = flush(c, 0);
 		if (rc == NR_OK && p != NULL)
-			p->step(p->ctx, "compacting", c->at, c->size);
+			p->step(p->ctx, c->scrub ? "scrubbing" :
+			    "compacting", c->at, c->size);
 		if (rc == NR_OK)
 			nr_compact_pace(c->c, (size_t)(c->at - was));
 	}
@@ -356,13 +412,83 @@ look(struct copy *c)
 	return rc == ENOENT ? NR_ECORRUPT : rc;
 }
 
-int
-nr_copy_segment(struct nr_store *st, struct nr_compaction *compaction,
-    struct nr_copy *out, uint32_t segment)
+static int
+overwrite(struct copy *c, int fd, const struct span *s)
+{
+	char spaces[4096];
+	size_t done, n;
+	int rc = NR_OK;
+
+	memset(spaces, ' ', sizeof(spaces));
+	for (done = 0; rc == NR_OK && done < s->len; done += n) {
+		n = s->len - done < sizeof(spaces) ? s->len - done :
+		    sizeof(spaces);
+		rc = nr_write_at(fd, spaces, n, s->at + done);
+	}
+	c->blank += s->len + 1;
+	c->done.bytes += s->len + 1;
+	c->done.lines++;
+	return rc;
+}
+
+static int
+overwrite_all(struct copy *c)
+{
+	const struct span *s = (void *)c->spans.p;
+	size_t i, n = c->spans.len / sizeof(*s);
+	char name[NR_LOG_NAME_MAX];
+	int fd, rc = NR_OK;
+
+	nr_log_name(name, c->segment, c->gen, 0);
+	fd = openat(c->st->log.dirfd, name, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return errno;
+	for (i = 0; rc == NR_OK && i < n; i++)
+		rc = overwrite(c, fd, &s[i]);
+	if (rc == NR_OK && fdatasync(fd) != 0)
+		rc = errno;
+	close(fd);
+	return rc;
+}
+
+static int
+note_blank(struct nr_writer *w, void *ctx, int *changed)
+{
+	struct copy *c = ctx;
+	struct nr_segrec rec;
+	int rc;
+
+	rc = nr_segrec_get(w->txn, w->st->dbi[NR_T_SEGMENT], c->segment,
+	    &rec);
+	if (rc != NR_OK)
+		return rc;
+	*changed = rec.blank != c->blank;
+	rec.blank = c->blank;
+	return nr_writer_segment_put(w, c->segment, &rec);
+}
+
+/* Nobody may still look at what is overwritten. */
+static int
+scrub(struct copy *c)
+{
+	int rc;
+
+	if ((rc = copy_all(c)) != NR_OK || c->c->stopped)
+		return rc;
+	if (c->spans.len > 0 && !nr_compact_wait(c->st))
+		return NR_EBUSY;
+	if (c->spans.len > 0)
+		rc = overwrite_all(c);
+	return rc != NR_OK ? rc : nr_transact(c->st, note_blank, c, 0);
+}
+
+static int
+walk(struct nr_store *st, struct nr_compaction *compaction,
+    struct nr_copy *out, uint32_t segment, int scrubs)
 {
 	struct copy c = {
 		.st = st, .c = compaction, .segment = segment,
-		.now = time(NULL)
+		.now = time(NULL), .scrub = scrubs
 	};
 	int rc;
 
@@ -372,11 +498,26 @@ nr_copy_segment(struct nr_store *st, struct nr_compaction *compaction,
 	if (rc == NR_OK)
 		rc = look(&c);
 	if (rc == NR_OK)
-		rc = run(&c);
+		rc = scrubs ? scrub(&c) : run(&c);
 	nr_buf_free(&c.out);
 	nr_buf_free(&c.deaths);
+	nr_buf_free(&c.spans);
 	nr_verifier_free(c.verifier);
 	nr_snap_free(c.sn);
 	*out = c.done;
 	return rc;
+}
+
+int
+nr_copy_segment(struct nr_store *st, struct nr_compaction *c,
+    struct nr_copy *out, uint32_t segment)
+{
+	return walk(st, c, out, segment, 0);
+}
+
+int
+nr_scrub_segment(struct nr_store *st, struct nr_compaction *c,
+    struct nr_copy *out, uint32_t segment)
+{
+	return walk(st, c, out, segment, 1);
 }

@@ -64,6 +64,7 @@ struct nr_segrec {
 	uint64_t	lines, live_lines;
 	uint32_t	gen;		/* generation of its file */
 	uint32_t	moving;		/* places are being moved to the next */
+	uint64_t	blank;		/* bytes that a scrub has overwritten */
 };
 
 /* The log's end, as committed. */
@@ -91,6 +92,8 @@ struct nr_head {
 	uint64_t	entries, merged_entries;
 	uint64_t	moves;		/* counts segments compacted */
 	uint64_t	vanishing;	/* keys whose events are being swept */
+	uint64_t	deletions;	/* counts transactions that deleted */
+	int64_t		scrub_since;	/* the first not scrubbed yet; or 0 */
 };
 
 #define NR_KEY_MAX	64

@@ -119,6 +119,7 @@ struct nr_writer {
 	struct nr_head		 head;
 	uint64_t		 first;		/* head.next as it was */
 	int			 tail;		/* what the log has already */
+	int			 deleted;	/* what must go from the disk */
 	struct nr_buf		 pending;	/* log bytes not yet written */
 	struct nr_buf		 deaths;	/* lines for deaths.jsonl */
 	struct nr_end		 pending_at;	/* where they go */
@@ -358,7 +359,12 @@ int	nr_find_id(MDB_cursor *ids, MDB_cursor *events, struct nr_maps *maps,
 	    uint64_t *number, struct nr_place *at, struct nr_view *line,
 	    const unsigned char id[32]);
 
-/* Is it deleted by id, by address up to its time, or has it vanished? */
+/*
+ * Is it deleted by id, by address up to its time, or has it vanished?  One
+ * that expires leaves its own time at its address.
+ */
+#define NR_GONE			1
+#define NR_GONE_OR_EXPIRED	2
 int	nr_find_gone(MDB_cursor *gone_id, MDB_cursor *gone_addr,
 	    MDB_cursor *vanish, struct nr_sha256 *sha, int *gone,
 	    const struct nr_event *ev);

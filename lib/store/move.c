@@ -173,6 +173,7 @@ finish(struct nr_writer *w, struct move *m)
 		return rc;
 	rec.gen = m->rec.gen + 1;
 	rec.moving = 0;
+	rec.blank = 0;
 	rec.bytes = m->bytes;
 	rec.lines = m->lines;
 	w->head.moves++;

@@ -265,6 +265,14 @@ gone_by_any(MDB_cursor *c, int *gone, const struct nr_event *ev)
 	return rc;
 }
 
+/* An address has died up to a time: so has an event of that time? */
+static int
+gone_at(int64_t until, int64_t created_at)
+{
+	return until > created_at ? NR_GONE : until == created_at ?
+	    NR_GONE_OR_EXPIRED : 0;
+}
+
 int
 nr_find_gone(MDB_cursor *gone_id, MDB_cursor *gone_addr, MDB_cursor *vanish,
     struct nr_sha256 *sha, int *gone, const struct nr_event *ev)
@@ -296,7 +304,8 @@ nr_find_gone(MDB_cursor *gone_id, MDB_cursor *gone_addr, MDB_cursor *vanish,
 	k.mv_data = key;
 	rc = mdb_cursor_get(gone_addr, &k, &v, MDB_SET);
 	if (rc == 0)
-		*gone = (int64_t)nr_get_be(v.mv_data, 8) >= ev->created_at;
+		*gone = gone_at((int64_t)nr_get_be(v.mv_data, 8),
+		    ev->created_at);
 	return rc == MDB_NOTFOUND ? NR_OK : rc;
 }
 
@@ -639,6 +648,7 @@ gone(struct nr_writer *w, const unsigned char id[32],
 	uint64_t number;
 	int rc;
 
+	w->deleted = 1;
 	rc = mark_gone_id(w, id, who, w->head.next);
 	if (rc != NR_OK ||
 	    (rc = nr_writer_find_id(w, &number, &at, &line, id)) != 0 ||
@@ -689,6 +699,7 @@ delete_address(struct nr_writer *w, const struct nr_event *ev,
 
 	if (!deletable(ev, value, &kind, &d))
 		return NR_OK;
+	w->deleted = 1;
 	gone_addr_key(w->st->sha, key, kind, pubkey, d);
 	if ((rc = mark_gone_addr(w, key, ev->created_at)) != NR_OK ||
 	    (rc = writer_find_address(w, &number, &target, kind, pubkey,

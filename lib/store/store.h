@@ -173,6 +173,7 @@ struct nr_compacted {
 	uint32_t	segment;
 	uint64_t	before, after;	/* bytes */
 	uint64_t	lines;		/* that were dropped */
+	uint64_t	scrubbed;	/* or only overwritten: then no more */
 };
 
 struct nr_compaction {
@@ -180,6 +181,7 @@ struct nr_compaction {
 	uint64_t	 min_bytes;	/* dead ones, for the last segment */
 	const uint32_t	*segments;	/* only these; NULL: all */
 	size_t		 nsegments;
+	int		 scrub;		/* overwrite what is not dropped */
 	int		 dry_run;
 	uint64_t	 rate;		/* bytes read a second; 0: any */
 	int		(*stop)(void *ctx);	/* asked often; may be NULL */
@@ -195,6 +197,11 @@ struct nr_compaction {
  * events that expired less than a day ago are kept.  The last segment is
  * sealed first, where it is to be compacted.
  *
+ * To scrub, lines of events that have been deleted, by their author, by
+ * the operator or by a request to vanish, are overwritten with spaces in
+ * the segments that were not rewritten, where anything has been deleted
+ * since the last time.
+ *
  * Needs space for one segment's live lines.  Killed at any moment it
  * leaves a whole store; what was half done is finished by the next call.
  *
@@ -202,6 +209,12 @@ struct nr_compaction {
  *	    another one goes on; or as nr_store_put().
  */
 int	nr_store_compact(struct nr_store *st, struct nr_compaction *c);
+
+/*
+ * When the first event was deleted that has not been scrubbed yet, in Unix
+ * time; 0 where there is none.
+ */
+int	nr_store_scrub_since(struct nr_store *st, int64_t *since);
 
 /* ---- Reading -------------------------------------------------------- */
 
@@ -242,7 +255,7 @@ int	nr_snap_get(struct nr_snap *sn, struct nr_hit *hit,
 
 /*
  * Is an event deleted, as far as the store knows?  For answers before
- * anything is verified.
+ * anything is verified.  deleted is not 0 where it is.
  */
 int	nr_snap_is_deleted(struct nr_snap *sn, int *deleted,
 	    const struct nr_event *ev);

@@ -102,6 +102,7 @@ nr_vanish_mark(struct nr_writer *w, const unsigned char pubkey[32],
 	    (rc = until_of(c, NR_VANISHED, pubkey, &was)) != NR_OK ||
 	    was >= until)
 		return rc;
+	w->deleted = 1;
 	if ((rc = put_until(c, NR_VANISHED, pubkey, until)) != NR_OK ||
 	    !sweep)
 		return rc;
@@ -268,7 +269,7 @@ kill_some(struct nr_writer *w, void *ctx, int *changed)
 		if (rc == MDB_NOTFOUND)
 			rc = NR_OK;	/* somebody else was quicker */
 	}
-	*changed = i > s->done;
+	*changed = w->deleted = i > s->done;
 	s->next = i;
 	return rc;
 }

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "util/err.h"
@@ -283,6 +284,12 @@ nr_writer_put_head(struct nr_writer *w)
 
 	if ((rc = nr_deaths_append(w)) != NR_OK)
 		return rc;
+	if (w->deleted) {
+		w->head.deletions++;
+		if (w->head.scrub_since == 0)
+			w->head.scrub_since = time(NULL);
+	}
+	w->deleted = 0;
 	return nr_meta_put(w->txn, w->st->dbi[NR_T_META], "head", &w->head,
 	    sizeof(w->head));
 }

@@ -12,8 +12,8 @@ import threading
 import time
 
 from nrtest import (DOCUMENTED, SANITIZED, Relay, complain, done, environment,
-                    equal, export_ids, finish, generate, id_of, lasting, note,
-                    ok, problems, publish, run, seed, segments, start,
+                    equal, export_ids, finish, generate, id_of, lasting, log_ids, note,
+                    ok, problems, publish, run, seed, start,
                     write_lines)
 
 FULL = bool(os.environ.get('NR_FULL'))
@@ -86,7 +86,7 @@ def differential(rounds):
     lines = with_vanishing(
         generate('churn', 6000, rng.randrange(1 << 30), '--model', 'churn',
                  '--authors', '25'))
-    dropped = 0
+    dropped = scrubbed = 0
     for i in range(rounds):
         part = lines[i * len(lines) // rounds:(i + 1) * len(lines) // rounds]
         write_lines('part', part)
@@ -107,9 +107,13 @@ def differential(rounds):
                 run('nr-store', '-q', '-S', s, 'delete', *f)
         if rng.random() < 0.8:
             r = run('nr-store', '-q', '-S', 'compacted', 'compact',
-                    '--min-dead', str(rng.choice((0, 5, 20, 40))))
-            dropped += sum(json.loads(l)['lines'] for l in r.out.split('\n')
-                           if l)
+                    *rng.choice((('--min-dead', '0'), ('--min-dead', '20'),
+                                 ('--scrub', '--min-dead', '100'),
+                                 ('--scrub', '--min-dead', '30'))))
+            for l in filter(None, r.out.split('\n')):
+                l = json.loads(l)
+                dropped += l.get('lines', 0)
+                scrubbed += l.get('scrubbed', 0)
             if r.status != 0:
                 complain(r)
         if rng.random() < 0.4:
@@ -124,8 +128,8 @@ def differential(rounds):
             break
     equal(export_ids('plain')[1], export_ids('compacted')[1],
           'the same events are there')
-    note('%d lines dropped' % dropped)
-    ok(dropped > 1000, 'many lines were dropped')
+    note('%d lines dropped, %d overwritten' % (dropped, scrubbed))
+    ok(dropped > 500, 'many lines were dropped')
     run('nr-store', '-q', '-S', 'compacted', 'compact', '--min-dead', '0')
     for s in ('plain', 'compacted'):
         run('nr-store', '-q', '-S', s, 'reindex')
@@ -154,10 +158,14 @@ PLANS = [(g, a) for g in ('write', 'sync', 'rename', 'trunc', 'unlink',
                    'open': ('fail', 'after')}.get(g, ('fail', 'after'))
          if not (SANITIZED and g in ('alloc', 'mmap'))]
 PLANS += [('write', 'fails')]
+REWRITE = ('--min-dead', '1')
+SCRUB = ('--min-dead', '100', '--scrub')
+deleted = []
 
 
-def attempt(d, group, n, action, before):
+def attempt(d, how, group, n, action, before):
     """One compaction with a fault; returns whether it fired, and wrongs."""
+    command = ('nr-store', '-q', '-S', d, 'compact') + how
     log = d + '.fired'
     if os.path.exists(log):
         os.unlink(log)
@@ -166,8 +174,7 @@ def attempt(d, group, n, action, before):
     # A copy is rebuilt by whoever opens it first.
     run('nr-export', '-S', d, '--count')
     where = ':/' + d if action == 'fails' else ''
-    r = run('nr-store', '-q', '-S', d, 'compact', '--min-dead', '1',
-            env=environment('%s:%d:%s%s' % (group, n, action, where), log))
+    r = run(*command, env=environment('%s:%d:%s%s' % (group, n, action, where), log))
     fired = os.path.exists(log) and os.path.getsize(log) > 0
     wrong = []
     if r.status not in (0, 3) and not (
@@ -180,11 +187,14 @@ def attempt(d, group, n, action, before):
     got, ids = export_ids(d)
     if ids != before:
         wrong.append('%d events, not %d: %s' % (len(ids), len(before), got))
-    r = run('nr-store', '-q', '-S', d, 'compact', '--min-dead', '1')
+    r = run(*command)
     if r.status != 0:
         wrong.append('the next one: %s' % r)
     if untidy(d):
         wrong.append('left: %s' % untidy(d))
+    left = set(log_ids(d)) & set(deleted)
+    if left:
+        wrong.append('still on the disk: %s' % left)
     r = run('nr-store', '-q', '-S', d, 'check', '--full')
     if r.status != 0:
         wrong.append('check: %s %s' % (r, r.out[:300]))
@@ -205,15 +215,19 @@ def faults():
         write_lines('part', lines[300 * i:300 * i + 300])
         run('nr-import', '-q', '-S', 'base', '--segment', '60000', 'part')
     refusals('base', 'base.events')
-    run('nr-store', '-q', '-S', 'base', 'delete', '-k', '7')
+    r = run('nr-store', '-q', '-S', 'base', 'delete', '-k', '1')
+    global deleted
+    deleted = [json.loads(l)['id'] for l in r.out.split()]
     before = export_ids('base')[1]
     until = time.monotonic() + BUDGET
-    plans = {p: 1 for p in PLANS}
+    plans = {p + (how,): 1 for p in PLANS for how in (REWRITE, SCRUB)
+             if how is REWRITE or p[0] in ('write', 'sync', 'commit')}
     bad, fired = [], {}
     while plans and time.monotonic() < until:
         for plan in sorted(plans):
             n = plans[plan]
-            hit, wrong = attempt('faulty', plan[0], n, plan[1], before)
+            hit, wrong = attempt('faulty', plan[2], plan[0], n, plan[1],
+                                 before)
             fired[plan] = fired.get(plan, 0) + hit
             bad += ['%s %d %s: %s' % (plan[0], n, plan[1], w) for w in wrong]
             # Every one where it changes something; some of the many others.
@@ -227,7 +241,7 @@ def faults():
     for b in bad[:10]:
         complain(b)
     note('%d calls failed or killed: %s%s' % (
-        sum(fired.values()), ', '.join('%s %s %d' % (*p, fired[p])
+        sum(fired.values()), ', '.join('%s %s %d' % (*p[:2], fired[p])
                                        for p in sorted(fired)),
         ', not all to the end' if plans else ''))
     equal([], bad[:3], 'whatever fails, and wherever it is killed, '
