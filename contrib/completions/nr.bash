@@ -42,7 +42,8 @@ _nr() {
 			--version' ;;
 	nr-store:compact)
 		words='-P --progress -q --quiet --force -S --store --help
-			--version --dry-run --min-dead --rate' ;;
+			--version --dry-run --min-dead --rate
+			--scrub' ;;
 	nr-store:delete)
 		words='-P --progress -q --quiet --force -S --store --help
 			--version --dry-run -a -d -e -i -k -l -p -s -t -u' ;;

@@ -59,6 +59,10 @@ static const struct number {
 	{ "drain_seconds", OFFSET(drain_seconds), 10, 0, 3600 },
 	{ "slow_query_ms", OFFSET(slow_query_ms), 1000, 0, 3600000 },
 	{ "upgrade_seconds", OFFSET(upgrade_seconds), 60, 0, 86400 },
+	{ "compact_dead", OFFSET(compact_dead), 40, 0, 99 },
+	{ "compact_rate", OFFSET(compact_rate), 16 << 20, 1 << 16,
+	    UINT64_C(1) << 40 },
+	{ "scrub_seconds", OFFSET(scrub_seconds), 86400, 0, 315360000 },
 	{ "verify_threads", OFFSET(verify_threads), 0, 0, 256 },
 	{ "query_threads", OFFSET(query_threads), 0, 0, 256 },
 };

@@ -115,6 +115,9 @@ struct nr_relay_config {
 	uint64_t	 drain_seconds;
 	uint64_t	 upgrade_seconds;	/* of leaving to another */
 	uint64_t	 slow_query_ms;	/* that long is logged, 0: none */
+	uint64_t	 compact_dead;	/* percent of a segment, 0: never */
+	uint64_t	 compact_rate;	/* bytes read a second */
+	uint64_t	 scrub_seconds;	/* until deleted is overwritten, 0: never */
 	uint64_t	 verify_threads;	/* 0: one a core */
 	uint64_t	 query_threads;		/* 0: one a core */
 

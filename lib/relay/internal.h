@@ -73,6 +73,9 @@ struct nr_metrics {
 	atomic_uint_fast64_t	delivered;		/* live */
 	atomic_uint_fast64_t	limits[NR_LIMITS];	/* hits */
 	atomic_uint_fast64_t	slowed, bans;
+	atomic_uint_fast64_t	compacted;		/* segments, */
+	atomic_uint_fast64_t	reclaimed;		/* bytes of them */
+	atomic_uint_fast64_t	scrubbed;		/* lines */
 	struct nr_latency	ok, query, work;
 };
 

@@ -335,6 +335,15 @@ store(struct out *o, struct nr_relay *r)
 	one(o, "nr_store_log_bytes", "gauge", "The log.", s.log_bytes);
 	one(o, "nr_store_dead_bytes", "gauge",
 	    "Lines of the log that are of no use any more.", s.dead_bytes);
+	one(o, "nr_store_compacted_total", "counter",
+	    "Segments that were rewritten.", atomic_load(
+	    &r->metrics.compacted));
+	one(o, "nr_store_reclaimed_bytes_total", "counter",
+	    "Dead bytes that it dropped.", atomic_load(
+	    &r->metrics.reclaimed));
+	one(o, "nr_store_scrubbed_total", "counter",
+	    "Lines of deleted events that were overwritten.", atomic_load(
+	    &r->metrics.scrubbed));
 	one(o, "nr_store_index_bytes", "gauge", "The index's file.",
 	    s.index_bytes);
 	one(o, "nr_store_index_free_bytes", "gauge", "Of these, in free "

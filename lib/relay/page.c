@@ -381,6 +381,8 @@ limits(struct out *o)
 static void
 keeping(struct out *o)
 {
+	char text[80];
+
 	put(o, "<h2>What is kept</h2>\n<ul>\n");
 	item(o, "Events are kept until their author deletes them (NIP-09), "
 	    "a newer version replaces them, they expire (NIP-40), or the "
@@ -389,6 +391,11 @@ keeping(struct out *o)
 	    "removed, and the gift wraps that were sent to it.");
 	item(o, "What is deleted is not shown any more, and not taken "
 	    "again.");
+	if (o->c->scrub_seconds > 0) {
+		snprintf(text, sizeof(text), "It is off the disk after %"
+		    PRIu64 " hours.", (o->c->scrub_seconds + 3599) / 3600);
+		item(o, text);
+	}
 	item(o, "Ephemeral events (kinds 20000 to 29999) are passed on and "
 	    "not stored.");
 	put(o, "</ul>\n");

@@ -177,7 +177,8 @@ struct nr_compacted {
 };
 
 struct nr_compaction {
-	unsigned	 min_dead;	/* percent of a segment's bytes */
+	unsigned	 min_dead;	/* percent of a segment's bytes, */
+#define NR_COMPACT_NONE	101u		/* or this */
 	uint64_t	 min_bytes;	/* dead ones, for the last segment */
 	const uint32_t	*segments;	/* only these; NULL: all */
 	size_t		 nsegments;
