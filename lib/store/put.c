@@ -4,6 +4,7 @@
  */
 #include "store/internal.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "util/err.h"
@@ -108,13 +109,35 @@ delete_numbers(struct nr_writer *w, void *ctx, int *changed)
 	return rc;
 }
 
+/*
+ * A full disk may not have room for the pages that many deletions change;
+ * a few at a time need less, and leave pages for the next ones.
+ */
 int
 nr_store_delete(struct nr_store *st, size_t *ndeleted,
     const uint64_t *numbers, size_t n)
 {
-	struct deletion d = { numbers, n, ndeleted, 0 };
+	size_t done = 0, some = n, deleted, total = 0;
+	struct deletion d;
+	int rc = NR_OK;
 
-	return nr_transact(st, delete_numbers, &d, 0);
+	while (rc == NR_OK && done < n) {
+		if (some > n - done)
+			some = n - done;
+		d = (struct deletion){ numbers + done, some, &deleted, 0 };
+		rc = nr_transact(st, delete_numbers, &d, 0);
+		if (rc == NR_OK) {
+			total += deleted;
+			done += some;
+		} else if (rc == ENOSPC && some > 1) {
+			some /= 4;
+			some += some == 0;
+			rc = NR_OK;
+		}
+	}
+	if (rc == NR_OK)
+		*ndeleted = total;
+	return rc;
 }
 
 struct sweep {

@@ -133,7 +133,8 @@ int	nr_bulk_end(struct nr_store *st);
 
 /*
  * Delete events by their numbers, on the operator's word: they will not
- * come back, nor after a rebuild.
+ * come back, nor after a rebuild.  In one transaction, where the disk has
+ * room for that; after a failure some may be gone.
  * ndeleted  how many were there
  */
 int	nr_store_delete(struct nr_store *st, size_t *ndeleted,

@@ -25,7 +25,7 @@
 #include "util/times.h"
 
 #define BATCH		500	/* events killed in one transaction */
-#define SLICE_MS	20	/* and for how long, about */
+#define SLICE_MS	5	/* and for how long, about */
 #define LOOK		16	/* events between looks at the clock */
 
 /* ---- the table --------------------------------------------------------------- */
@@ -304,7 +304,7 @@ stopped(int (*stop)(void *ctx), void *ctx)
 static int
 sweep_all(struct sweep *s, int (*stop)(void *ctx), void *ctx)
 {
-	static const struct timespec rest = { 0, 2000000 };
+	static const struct timespec rest = { 0, 5000000 };
 	int rc;
 
 	do {
