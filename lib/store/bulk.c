@@ -50,7 +50,7 @@ mark_building(struct nr_store *st)
 		return rc;
 	if (getrandom(&epoch, sizeof(epoch), 0) != (ssize_t)sizeof(epoch))
 		return errno;
-	st->state.epoch = epoch;
+	st->state.epoch = st->epoch = epoch;
 	st->state.clean = 0;
 	snprintf(st->state.boot, sizeof(st->state.boot), "building");
 	return nr_state_write(st->dirfd, &st->state);

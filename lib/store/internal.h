@@ -48,10 +48,12 @@ struct nr_store {
 	struct nr_verifier	*verifier;	/* for tails, under write_lock */
 	struct nr_sha256	*sha;		/* likewise */
 	struct nr_sorter	*sorter;	/* likewise: a batch's entries */
-	struct nr_state		 state;		/* as last read or written */
+	struct nr_state		 state;		/* likewise: as last seen */
+	atomic_int		 clean;		/* what it says, for all */
+	uint64_t		 epoch;		/* likewise; fixed once open */
 	atomic_uint_fast64_t	 renewals;	/* of snapshots */
 	atomic_int		 poisoned;	/* no more writes: the reason */
-	int64_t			 last_write;	/* ms, for tending */
+	atomic_int_fast64_t	 last_write;	/* ms, for tending */
 	struct nr_bulk		*bulk;		/* filling, or NULL */
 	const struct nr_progress *progress;
 	pthread_mutex_t		 merge_lock;

@@ -247,6 +247,8 @@ go_in(struct nr_store *st, const struct nr_store_options *o)
 		return rc;
 	nr_lock_sign(st->lockfd, NR_LOCK_DOOR, st->program);
 	rc = open_index(st, (o->flags & NR_STORE_REINDEX) != 0);
+	st->epoch = st->state.epoch;
+	atomic_store(&st->clean, st->state.clean);
 	if (rc == NR_OK)
 		rc = log_reaches(st);
 	if (rc == NR_OK)

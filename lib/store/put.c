@@ -204,7 +204,7 @@ rest(struct nr_store *st)
 	struct nr_writer w;
 	int rc, waits;
 
-	if (st->poisoned != 0 || st->state.clean ||
+	if (st->poisoned != 0 || atomic_load(&st->clean) ||
 	    nr_now_ms() - st->last_write < QUIET_MS)
 		return NR_OK;
 	/* A little at a time: somebody may come any moment. */

@@ -374,7 +374,7 @@ nr_snap_cursor_number(struct nr_snap *sn, uint64_t *number,
 	uint32_t segment = c->segment;
 	int rc = NR_OK;
 
-	if (c->epoch == sn->st->state.epoch) {
+	if (c->epoch == sn->st->epoch) {
 		*number = c->number;
 		return NR_OK;
 	}
@@ -410,7 +410,7 @@ nr_snap_cursor(struct nr_snap *sn, struct nr_cursor *c, uint64_t number)
 		rc = NR_OK;
 	if (rc != NR_OK)
 		return nr_store_rc(sn->st, rc);
-	c->epoch = sn->st->state.epoch;
+	c->epoch = sn->st->epoch;
 	c->number = number;
 	c->segment = segment == 0 ? 1 : segment;
 	return NR_OK;

@@ -59,7 +59,7 @@ nr_snap_stat(struct nr_snap *sn, struct nr_store_stat *out)
 	int rc, t;
 
 	memset(&s, 0, sizeof(s));
-	s.epoch = st->state.epoch;
+	s.epoch = st->epoch;
 	s.next_number = sn->head.next;
 	s.waiting = sn->head.next - sn->head.merged;
 	for (t = 0; t < NR_T_COUNT; t++) {

@@ -10,6 +10,13 @@
 
 #include "util/err.h"
 
+static void
+note(struct nr_store *st, const struct nr_state *s)
+{
+	st->state = *s;
+	atomic_store(&st->clean, s->clean);
+}
+
 int
 nr_trust_dirty(struct nr_store *st)
 {
@@ -18,15 +25,14 @@ nr_trust_dirty(struct nr_store *st)
 
 	if ((rc = nr_state_read(st->dirfd, &s, &found)) != NR_OK)
 		return rc;
-	if (found && !s.clean) {
-		st->state = s;
-		return NR_OK;
-	}
 	if (found)
-		st->state = s;
+		note(st, &s);
+	if (found && !s.clean)
+		return NR_OK;
 	if ((rc = nr_state_system(st->dirfd, &st->state)) != NR_OK)
 		return rc;
 	st->state.clean = 0;
+	atomic_store(&st->clean, 0);
 	return nr_state_write(st->dirfd, &st->state);
 }
 
@@ -51,6 +57,6 @@ nr_trust_clean(struct nr_store *st, const struct nr_end *end)
 	s.segment = end->segment;
 	s.offset = end->offset;
 	if ((rc = nr_state_write(st->dirfd, &s)) == NR_OK)
-		st->state = s;
+		note(st, &s);
 	return rc;
 }
