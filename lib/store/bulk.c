@@ -666,12 +666,13 @@ remember(struct rebuild *r, const struct nr_death *d, size_t n)
 static int
 end_log(struct rebuild *r)
 {
-	const struct nr_logfile *last = &r->file[r->nfiles - 1];
+	const struct nr_logfile *last;
 	struct nr_end *end = &r->b->w.head.end;
 	int rc;
 
 	if (r->nfiles == 0)
 		return NR_OK;
+	last = &r->file[r->nfiles - 1];
 	if (last->gen == 0)
 		rc = nr_log_sync(&r->st->log, last->segment);
 	else
