@@ -297,6 +297,11 @@ nr_http_upgrade(struct nr_relay *r, struct lws *wsi)
 		return refuse(wsi, 426);
 	if ((wait = must_wait(r, wsi, 1)) > 0)
 		return refuse_for_now(wsi, wait);
+	/* There was room when it connected: others may have been quicker. */
+	if (r->nconns >= r->config->max_connections) {
+		nr_limits_hit(r, NR_LIMIT_CONNECTIONS);
+		return refuse(wsi, 503);
+	}
 	v->upgrades = 1;
 	return 0;
 }

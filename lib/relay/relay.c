@@ -543,6 +543,8 @@ adopt(struct nr_relay *r, struct nr_arrival *v)
 	lws_adopt_desc_t d;
 
 	if (!has_room(r, v)) {
+		if (r->drain_until == 0)
+			nr_limits_hit(r, NR_LIMIT_CONNECTIONS);
 		close(v->fd);
 		free(v);
 		return;

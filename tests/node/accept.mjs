@@ -130,6 +130,18 @@ const idle = Array.from({ length: 90 }, () => {
 })
 ok(await until(() => dropped >= 90 - 67), 'those who say nothing have a bound, too', dropped)
 idle.forEach(s => s.destroy())
+await server.stop()
+server = await serve(store, '--set', 'max_connections=3')
+// All of them connect, and only then ask.
+const early = await Promise.all(Array.from({ length: 12 }, () => new Promise(resolve => {
+  const s = net.connect(server.port, '127.0.0.1', () => resolve(s))
+  s.on('error', () => {})
+  s.on('data', d => { s.said ??= Number(d.toString('latin1').split(' ')[1]) })
+})))
+early.forEach(s => s.write(handshake))
+await until(() => early.every(s => s.said))
+is([101, 503].map(n => early.filter(s => s.said === n).length), [3, 9], 'who connected when there was room finds none later')
+early.forEach(s => s.destroy())
 
 // ---- few descriptors: those who wait are served when there are some again
 const limit = n => spawnSync('prlimit', ['--pid', String(server.process.pid), `--nofile=${n}`]).status
