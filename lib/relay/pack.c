@@ -56,12 +56,19 @@ const struct lws_extension nr_pack_extension[] = {
 int
 nr_pack_wanted(const struct nr_relay *r, struct lws *wsi)
 {
+	const char *name = nr_pack_extension[0].name, *first;
 	char offer[256];
 
-	/* A window that we do not have cannot be promised. */
-	return r->config->deflate && lws_hdr_copy(wsi, offer, sizeof(offer),
-	    WSI_TOKEN_EXTENSIONS) > 0 &&
-	    strstr(offer, "server_max_window_bits") == NULL;
+	if (!r->config->deflate || lws_hdr_copy(wsi, offer, sizeof(offer),
+	    WSI_TOKEN_EXTENSIONS) <= 0)
+		return 0;
+	/*
+	 * A window that we do not have cannot be promised; and having taken
+	 * an offer, libwebsockets ends where another one follows.
+	 */
+	first = strstr(offer, name);
+	return strstr(offer, "server_max_window_bits") == NULL &&
+	    first != NULL && strstr(first + strlen(name), name) == NULL;
 }
 
 /*

@@ -67,6 +67,9 @@ for (const offer of ['permessage-deflate', 'permessage-deflate; client_max_windo
   ok(u.head.split('\r\n').includes(yes), `yes to ${offer}`, u.head)
   u.s?.destroy()
 }
+const none = await upgrade('permessage-deflate; client_max_window_bits, permessage-deflate')
+ok(none.head.startsWith('HTTP/1.1 101') && !/Sec-WebSocket-Extensions/i.test(none.head), 'two offers: served without', none.head)
+none.s?.destroy()
 for (const offer of ['', 'x-other', 'permessage-deflate; server_max_window_bits=10', `x-${'long'.repeat(80)}, permessage-deflate`]) {
   const u = await upgrade(offer)
   ok(!/Sec-WebSocket-Extensions/i.test(u.head) && (u.head.startsWith('HTTP/1.1 101') || u.closed), `no to ${offer.slice(0, 60)}`, u.head)
