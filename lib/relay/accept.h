@@ -18,6 +18,7 @@
 #include "wire/ip.h"
 
 struct nr_acceptor;
+struct nr_party;
 
 /* A connection; whoever has it frees it. */
 struct nr_arrival {
@@ -27,6 +28,7 @@ struct nr_arrival {
 	int			 is_ip;		/* else a Unix socket's */
 	struct nr_ip	 from;		/* where it is */
 	int			 told;		/* by a proxy's header */
+	struct nr_party	*party;		/* see nr_limits_arrive(); or NULL */
 	/* See nr_origin(), of the last request. */
 	struct nr_ip	 origin;
 	int			 has_origin;

@@ -214,6 +214,10 @@ void	nr_log_slow(struct nr_sub *s, int64_t now);
 /* May it tell for whom it comes?  Any thread. */
 int	nr_origin_trusts(struct nr_relay *r, const struct nr_arrival *v);
 
+/* Its address where no request can tell another one; else NULL. */
+const struct nr_ip *nr_origin_known(const struct nr_relay *r,
+	    const struct nr_arrival *v);
+
 /*
  * The address of whoever made a request; while its headers are there, and
  * the socket thread's.  Returns 0 where it has none that counts: see

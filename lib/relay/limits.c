@@ -17,6 +17,7 @@
 
 #define PARTIES_MAX	65536	/* remembered, besides those connected */
 #define BUCKETS		16384	/* of the table; a power of two */
+#define SPARE_SOCKETS	64	/* of an address */
 #define SECOND		INT64_C(1000000000)
 
 const char *const nr_limit_name[NR_LIMITS] = {
@@ -52,6 +53,7 @@ struct nr_party {
 	unsigned char	 id[33];	/* its sort, and what it is */
 	unsigned	 refs;		/* connections that may look at it */
 	unsigned	 connections;	/* those that are open */
+	unsigned	 sockets;	/* the same, and what may become one */
 	struct nr_bucket connects, events, queries, auth_failures;
 	struct nr_bucket refusals, closes;
 	int64_t		 banned_until;	/* ns */
@@ -228,6 +230,40 @@ nr_limits_connect(struct nr_limits *l, const struct nr_ip *ip, int to_stay)
 	let_go(l, p);
 	pthread_mutex_unlock(&l->lock);
 	return seconds(wait);
+}
+
+int
+nr_limits_arrive(struct nr_limits *l, const struct nr_ip *ip,
+    struct nr_party **party)
+{
+	uint64_t most = l->relay->config->ip_connections;
+	unsigned char id[33];
+	struct nr_party *p;
+	int rc = NR_OK;
+
+	address_id(id, ip);
+	pthread_mutex_lock(&l->lock);
+	if ((p = hold(l, id)) == NULL)
+		rc = ENOMEM;
+	else if (most > 0 && p->sockets >= most + most / 4 + SPARE_SOCKETS) {
+		nr_limits_hit(l->relay, NR_LIMIT_IP_CONNECTIONS);
+		let_go(l, p);
+		rc = EAGAIN;
+	} else {
+		p->sockets++;
+		*party = p;
+	}
+	pthread_mutex_unlock(&l->lock);
+	return rc;
+}
+
+void
+nr_limits_depart(struct nr_limits *l, struct nr_party *party)
+{
+	pthread_mutex_lock(&l->lock);
+	party->sockets--;
+	let_go(l, party);
+	pthread_mutex_unlock(&l->lock);
 }
 
 int

@@ -51,6 +51,17 @@ void	nr_limits_hit(struct nr_relay *r, enum nr_limit what);
 unsigned nr_limits_connect(struct nr_limits *l, const struct nr_ip *ip,
 	    int to_stay);
 
+/*
+ * A socket comes whose address is known before it says anything, and goes.
+ * Those that stay silent take room, too: an address has a quarter more than
+ * ip_connections of them, and 64.
+ * party    set to what goes with it
+ * Returns  0, EAGAIN where there are too many, or ENOMEM.
+ */
+int	nr_limits_arrive(struct nr_limits *l, const struct nr_ip *ip,
+	    struct nr_party **party);
+void	nr_limits_depart(struct nr_limits *l, struct nr_party *party);
+
 /* A connection begins, and ends. */
 int	nr_limits_enter(struct nr_conn *c, const struct nr_ip *ip);
 void	nr_limits_leave(struct nr_conn *c);

@@ -30,6 +30,15 @@ nr_origin_trusts(struct nr_relay *r, const struct nr_arrival *v)
 	return yes;
 }
 
+const struct nr_ip *
+nr_origin_known(const struct nr_relay *r, const struct nr_arrival *v)
+{
+	if (!v->is_ip || trusts(r->config, v) ||
+	    (!v->told && nr_ip_is_loopback(&v->from)))
+		return NULL;
+	return &v->from;
+}
+
 static int
 from_header(const struct nr_relay_config *c, struct lws *wsi,
     enum lws_token_indexes token, struct nr_ip *out)

@@ -520,6 +520,8 @@ departed(struct nr_relay *r, struct nr_arrival *v)
 		r->adopting = NULL;
 	if (v != NULL && !v->metrics)
 		r->nsockets--;
+	if (v != NULL && v->party != NULL)
+		nr_limits_depart(r->limits, v->party);
 	free(v);
 }
 
@@ -533,6 +535,22 @@ has_room(const struct nr_relay *r, const struct nr_arrival *v)
 	    r->nsockets < most + most / 4 + SPARE_SOCKETS);
 }
 
+/* May it come?  What is in the way is counted. */
+static int
+may_come(struct nr_relay *r, struct nr_arrival *v)
+{
+	const struct nr_ip *ip;
+
+	if (!has_room(r, v)) {
+		if (r->drain_until == 0)
+			nr_limits_hit(r, NR_LIMIT_CONNECTIONS);
+		return 0;
+	}
+	ip = v->metrics ? NULL : nr_origin_known(r, v);
+	return ip == NULL ||
+	    nr_limits_arrive(r->limits, ip, &v->party) == NR_OK;
+}
+
 /*
  * Give a connection to libwebsockets, which closes it whatever happens,
  * but says so only where it got far enough.
@@ -542,9 +560,7 @@ adopt(struct nr_relay *r, struct nr_arrival *v)
 {
 	lws_adopt_desc_t d;
 
-	if (!has_room(r, v)) {
-		if (r->drain_until == 0)
-			nr_limits_hit(r, NR_LIMIT_CONNECTIONS);
+	if (!may_come(r, v)) {
 		close(v->fd);
 		free(v);
 		return;

@@ -112,6 +112,25 @@ is([await w.come(w.at[0], xff(ip(1))), await w.come(w.at[0], xff(ip(1)))], [101,
 is([await w.come(path, xff(ip(1))), await w.come(path, xff(ip(1)))], [101, 101], 'nor at a Unix socket')
 await w.stop()
 
+// ---- one address does not have all the room, though it says nothing
+server = await serve(store, '--set', 'ip_connections=4', '--listen', 'proxy:127.0.0.1:0')
+const behind = Number([...server.err.matchAll(/127\.0\.0\.1:(\d+)/g)][1][1])
+let sentAway = 0
+const silent = Array.from({ length: 100 }, () => {
+  const s = net.connect(behind, '127.0.0.1')
+  s.on('error', () => {})
+  s.on('close', () => { sentAway++ })
+  s.resume()
+  s.write(proxy(7))
+  return s
+})
+ok(await until(() => sentAway === 100 - 4 - 1 - 64), 'an address has so many silent connections, and no more', sentAway)
+is(await answer(behind, proxy(7) + handshake), 'closed', 'nor one that speaks')
+is(await answer(behind, proxy(8) + handshake), 101, 'others come')
+silent.forEach(s => s.destroy())
+ok(await until(async () => await answer(behind, proxy(7) + handshake) === 101), 'and it, when those have gone')
+await server.stop()
+
 // ---- full
 server = await serve(store, '--set', 'max_connections=3')
 const held = []
