@@ -40,6 +40,7 @@
 #define READ_MAX	65536
 #define ANSWER_MS	3000	/* for its sockets */
 #define FLUSH_MS	1000	/* in the end */
+#define SHORT_MS	100	/* without meeting anybody, for want of descriptors */
 
 static const char prefix[] = "relay-", suffix[] = ".sock";
 
@@ -371,13 +372,15 @@ nr_siblings_took(struct nr_siblings *s)
 	return atomic_load(&s->taken);
 }
 
-static void
+/* Returns 0 where whoever is there has to wait. */
+static int
 meet(struct nr_siblings *s)
 {
 	int fd = accept4(s->listening, NULL, NULL, SOCK_CLOEXEC);
 
 	if (fd >= 0)
 		(void)new_link(s, fd);
+	return fd >= 0 || errno == EAGAIN || errno == EINTR;
 }
 
 /* What to wait for; entries 0 and 1 are the others. */
@@ -423,10 +426,15 @@ siblings_main(void *arg)
 	struct pollfd p[LINKS_MAX + 2];
 	eventfd_t n;
 	unsigned i;
+	int waits = 0, rc;
 
 	while (!atomic_load(&s->ending)) {
 		fill(s, p);
-		if (poll(p, LINKS_MAX + 2, -1) < 0)
+		if (waits)
+			p[1].fd = -1;
+		rc = poll(p, LINKS_MAX + 2, waits ? SHORT_MS : -1);
+		waits = 0;
+		if (rc < 0)
 			continue;
 		if (p[0].revents)
 			(void)eventfd_read(s->wake, &n);
@@ -434,7 +442,7 @@ siblings_main(void *arg)
 			if (p[i + 2].fd >= 0)
 				serve_link(s, &s->link[i], p[i + 2].revents);
 		if (p[1].revents)
-			meet(s);
+			waits = !meet(s);
 	}
 	return NULL;
 }
