@@ -20,7 +20,8 @@ target_of(struct nr_view v, struct nr_sha256 *sha, unsigned char out[32])
 
 	if (v.len == 64 && nr_hex_decode(out, v.p, 32))
 		return 1;
-	if (nr_address_parse(v, &kind, out, &d))
+	/* To the letter: an a tag may lack the last colon, this may not. */
+	if (nr_address_parse(v, &kind, out, &d) && d.p[-1] == ':')
 		return 1;
 	if ((text = malloc(v.len + 1)) == NULL)
 		return 0;
