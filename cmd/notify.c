@@ -108,7 +108,7 @@ nr_notify_sockets(struct nr_given *out)
 			(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
 			(void)fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 			out->fd[out->n] = fd;
-			out->own[out->n] = out->used[out->n] = 0;
+			out->used[out->n] = 0;
 			out->n++;
 		}
 	unsetenv("LISTEN_PID");

@@ -10,9 +10,9 @@
 static const char usage[] =
     "usage: nr-bench gen [-q] [-n count] [--seed n] [--model network|churn]\n"
     "           [--authors n] [--since time] [--until time] [-j threads]\n"
-    "       nr-bench load publish|query|fanout [-q] -f file\n"
-    "           [-c connections] [-n count] [-w in-flight] [--filters n]\n"
-    "           [--seconds n] [--seed n] url\n";
+    "       nr-bench load publish|query|count|fanout [-q] -f file\n"
+    "           [-c connections] [-n count] [-w in-flight] [--auth]\n"
+    "           [--deflate] [--filters n] [--seconds n] [--seed n] url\n";
 
 static const struct {
 	const char *name;

@@ -43,8 +43,9 @@ log_line(enum nr_log_level level, const char *text)
 
 /*
  * What libwebsockets has to say; lines come with their LF.  Clients can
- * make it talk, and call that errors, so there is a bound and one level:
- * what is wrong with us is told by us.  Only the socket thread is here.
+ * make it talk, and call that errors, so there is a bound and one level,
+ * the lowest: what is wrong with us is told by us.  Only the socket thread
+ * is here.
  */
 static void
 lws_line(int level, const char *line)
@@ -66,7 +67,7 @@ lws_line(int level, const char *line)
 	snprintf(text, sizeof(text), "%.*s",
 	    (int)strcspn(line, "\r\n"), line);
 	(void)level;
-	nr_servelog(NR_LOG_WARN, "libwebsockets", text, NULL);
+	nr_servelog(NR_LOG_DEBUG, "libwebsockets", text, NULL);
 }
 
 /* As many descriptors as we may have. */

@@ -113,7 +113,7 @@ chmod +x bin/strfry
 export PATH="$PWD/bin:$PATH"
 grep -A2 '^strfry export' "$page" | sed '/^\./d; /^--/d' >steps
 is 'two of them in the page'		2 "$(grep -c '^strfry export' steps)"
-sed "s,/var/lib/nr/,$PWD/," steps >steps.sh
+sed "s,/var/lib/nr/,$PWD/,; s/sudo -u nr //" steps >steps.sh
 rc 0 'they run'				sh -e steps.sh
 nr-export -q -S store --reverse >got
 same 'and nothing is lost'		exported got

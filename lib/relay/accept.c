@@ -31,7 +31,6 @@ struct listener {
 	struct nr_endpoint	 at;
 	int			 fd;		/* -1: not any more; see lock */
 	int			 metrics;
-	int			 own;		/* its path, to remove; likewise */
 };
 
 struct nr_acceptor {
@@ -365,7 +364,6 @@ take_given(struct listener *l, struct nr_given *given)
 			continue;
 		given->used[i] = 1;
 		l->fd = given->fd[i];
-		l->own = given->own[i];
 		return 1;
 	}
 	return 0;
@@ -382,11 +380,9 @@ add_listener(struct nr_acceptor *a, const char *where, int metrics,
 	if (nr_endpoint_parse(&l->at, where) != NULL)
 		return EINVAL;
 	l->metrics = metrics;
-	if (!take_given(l, given)) {
-		if ((rc = nr_endpoint_listen(&l->at, &l->fd)) != NR_OK)
-			return rc;
-		l->own = 1;
-	}
+	if (!take_given(l, given) &&
+	    (rc = nr_endpoint_listen(&l->at, &l->fd)) != NR_OK)
+		return rc;
 	a->n++;
 	return epoll_ctl(a->epoll, EPOLL_CTL_ADD, l->fd, &ev) == 0 ? NR_OK :
 	    errno;
@@ -473,8 +469,7 @@ nr_acceptor_idle(struct nr_acceptor *a)
 }
 
 void
-nr_acceptor_share(struct nr_acceptor *a, struct nr_given *copies,
-    struct nr_given *numbers)
+nr_acceptor_share(struct nr_acceptor *a, struct nr_given *copies)
 {
 	unsigned i;
 	int fd;
@@ -484,17 +479,8 @@ nr_acceptor_share(struct nr_acceptor *a, struct nr_given *copies,
 		if (a->listener[i].fd < 0 || (fd = fcntl(
 		    a->listener[i].fd, F_DUPFD_CLOEXEC, 0)) < 0)
 			continue;
-		numbers->fd[numbers->n++] = (int)i;
 		copies->fd[copies->n++] = fd;
 	}
-	pthread_mutex_unlock(&a->lock);
-}
-
-void
-nr_acceptor_disown(struct nr_acceptor *a, unsigned number)
-{
-	pthread_mutex_lock(&a->lock);
-	a->listener[number].own = 0;
 	pthread_mutex_unlock(&a->lock);
 }
 
@@ -522,10 +508,9 @@ nr_acceptor_free(struct nr_acceptor *a)
 		pthread_join(a->thread, NULL);
 	}
 	for (i = 0; i < a->n; i++) {
-		if (a->listener[i].at.path != NULL && a->listener[i].own)
-			(void)unlink(a->listener[i].at.path);
 		if (a->listener[i].fd >= 0)
 			close(a->listener[i].fd);
+		nr_endpoint_clear(&a->listener[i].at);
 	}
 	drop_all(&a->headers);
 	drop_all(&a->queue);

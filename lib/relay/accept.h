@@ -59,13 +59,8 @@ void	nr_acceptor_shut(struct nr_acceptor *a, int all);
 /* Shut, and everything that was accepted has been taken. */
 int	nr_acceptor_idle(struct nr_acceptor *a);
 
-/*
- * For another process: copies of the sockets, and which they are; any
- * thread.  A path that it uses is not removed at our end any more.
- */
-void	nr_acceptor_share(struct nr_acceptor *a, struct nr_given *copies,
-	    struct nr_given *numbers);
-void	nr_acceptor_disown(struct nr_acceptor *a, unsigned number);
+/* For another process: copies of the sockets; any thread. */
+void	nr_acceptor_share(struct nr_acceptor *a, struct nr_given *copies);
 
 void	nr_acceptor_free(struct nr_acceptor *a);
 

@@ -46,6 +46,7 @@ static const struct number {
 	{ "max_queries", OFFSET(max_queries), 20000, 1, 10000000 },
 	{ "ip_connections", OFFSET(ip_connections), 100, 0, 1000000 },
 	{ "key_connections", OFFSET(key_connections), 100, 0, 1000000 },
+	{ "limit_local", OFFSET(limit_local), 0, 0, 1 },
 	{ "slow_ms", OFFSET(slow_ms), 2000, 0, 10000 },
 	{ "ban_seconds", OFFSET(ban_seconds), 600, 0, 31536000 },
 	{ "deflate", OFFSET(deflate), 1, 0, 1 },

@@ -99,6 +99,7 @@ struct nr_relay_config {
 	struct nr_rate	 ip_query_rate;		/* units of nr_query_next() */
 	struct nr_rate	 ip_auth_failures, ip_refusals, ip_closes;
 	uint64_t	 ip_connections, key_connections;	/* 0: any */
+	uint64_t	 limit_local;	/* 1: the operator's, too */
 	uint64_t	 slow_ms;	/* a wait that is not refused */
 	uint64_t	 ban_seconds;	/* 0: nobody is banned */
 

@@ -170,6 +170,13 @@ clear_path(const struct nr_endpoint *e)
 	return unlink(e->path) == 0 ? NR_OK : errno;
 }
 
+void
+nr_endpoint_clear(const struct nr_endpoint *e)
+{
+	if (e->path != NULL)
+		(void)clear_path(e);
+}
+
 int
 nr_endpoint_listen(const struct nr_endpoint *e, int *fd)
 {

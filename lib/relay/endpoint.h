@@ -35,6 +35,9 @@ int	nr_endpoint_is(const struct nr_endpoint *e, int fd);
  * place. */
 int	nr_endpoint_write(int fd, char out[NR_ENDPOINT_TEXT]);
 
+/* Remove the path of a socket at which nobody, of any process, listens. */
+void	nr_endpoint_clear(const struct nr_endpoint *e);
+
 /*
  * Listen there; a Unix socket that nobody listens at is replaced.
  * Returns  0 or errno.

@@ -240,17 +240,17 @@ ask_metrics(struct nr_relay *r, struct nr_http *h, struct lws *wsi)
 	    "text/plain; version=0.0.4", &b);
 }
 
-/* Too many requests: say when to come again. */
+/* Not now: say when to come again. */
 static int
-refuse_for_now(struct lws *wsi, unsigned seconds)
+refuse_for_now(struct lws *wsi, unsigned status, unsigned seconds)
 {
 	unsigned char buf[LWS_PRE + 1024], *start = buf + LWS_PRE;
 	unsigned char *p = start, *end = buf + sizeof(buf) - 1;
 	char after[16];
 
 	snprintf(after, sizeof(after), "%u", seconds);
-	(void)(lws_add_http_common_headers(wsi, 429, TEXT_TYPE, 0, &p, end) ||
-	    add_header(wsi, "retry-after:", after, &p, end) ||
+	(void)(lws_add_http_common_headers(wsi, status, TEXT_TYPE, 0, &p,
+	    end) || add_header(wsi, "retry-after:", after, &p, end) ||
 	    add_cors(wsi, &p, end) ||
 	    lws_finalize_write_http_header(wsi, start, &p, end));
 	return -1;
@@ -275,7 +275,7 @@ nr_http_request(struct nr_relay *r, struct nr_http *h, struct lws *wsi)
 	unsigned wait = must_wait(r, wsi, 0);
 
 	if (wait > 0)
-		return refuse_for_now(wsi, wait);
+		return refuse_for_now(wsi, 429, wait);
 	if (!may_ask(wsi))
 		return refuse(wsi, 405);
 	return for_operator(wsi) ? ask_metrics(r, h, wsi) :
@@ -296,11 +296,11 @@ nr_http_upgrade(struct nr_relay *r, struct lws *wsi)
 	    WSI_TOKEN_VERSION) <= 0 || strcmp(version, "13") != 0)
 		return refuse(wsi, 426);
 	if ((wait = must_wait(r, wsi, 1)) > 0)
-		return refuse_for_now(wsi, wait);
+		return refuse_for_now(wsi, 429, wait);
 	/* There was room when it connected: others may have been quicker. */
 	if (r->nconns >= r->config->max_connections) {
 		nr_limits_hit(r, NR_LIMIT_CONNECTIONS);
-		return refuse(wsi, 503);
+		return refuse_for_now(wsi, 503, 10);
 	}
 	v->upgrades = 1;
 	return 0;

@@ -4,6 +4,7 @@
 #include "relay/limits.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -120,6 +121,20 @@ drop(struct nr_limits *l, struct nr_party *p)
 	free(p);
 }
 
+/* Of some that have been idle for longest, one that is not banned. */
+static struct nr_party *
+oldest(struct nr_limits *l)
+{
+	struct nr_party *p = l->idle.next;
+	int64_t now = nr_now_ns();
+	unsigned i;
+
+	for (i = 0; i < 64 && p != &l->idle; i++, p = p->next)
+		if (p->banned_until <= now)
+			return p;
+	return l->idle.next;
+}
+
 static void
 make_idle(struct nr_limits *l, struct nr_party *p)
 {
@@ -128,7 +143,7 @@ make_idle(struct nr_limits *l, struct nr_party *p)
 	p->prev->next = p;
 	l->idle.prev = p;
 	if (++l->nidle > PARTIES_MAX)
-		drop(l, l->idle.next);
+		drop(l, oldest(l));
 }
 
 /* The party with this id, which is made where there is none. */
@@ -357,7 +372,7 @@ struct toll {
 		const struct nr_rate	*rate;
 		uint64_t		 n;
 		enum nr_limit		 what;
-	} gate[8];
+	} gate[8 + NR_CONN_KEYS];
 	unsigned	n;
 };
 
@@ -378,6 +393,7 @@ list(struct toll *t, struct nr_conn *c, enum nr_want want, size_t len)
 {
 	const struct nr_relay_config *config = c->relay->config;
 	struct nr_limits *l = c->relay->limits;
+	unsigned i;
 
 	t->n = 0;
 	if (c->party != NULL) {
@@ -392,8 +408,8 @@ list(struct toll *t, struct nr_conn *c, enum nr_want want, size_t len)
 		if (c->party != NULL)
 			add(t, &c->party->events, &config->ip_event_rate, 1,
 			    NR_LIMIT_IP_EVENTS);
-		if (c->nkey_parties > 0)
-			add(t, &c->key_party[0]->events,
+		for (i = 0; i < c->nkey_parties; i++)
+			add(t, &c->key_party[i]->events,
 			    &config->key_event_rate, 1, NR_LIMIT_KEY_EVENTS);
 	} else if (want != NR_WANT_OTHER && c->party != NULL)
 		/* Its price is known when it is done: nothing may be owed. */
@@ -454,6 +470,8 @@ refused(struct nr_conn *c, int64_t now)
 		p->banned_until = now +
 		    (int64_t)config->ban_seconds * SECOND;
 		atomic_fetch_add(&c->relay->metrics.bans, 1);
+		nr_relay_log(c->relay, NR_LOG_INFO, "an address is banned "
+		    "for %" PRIu64 " s", config->ban_seconds);
 	}
 }
 

@@ -50,6 +50,14 @@ from_header(const struct nr_relay_config *c, struct lws *wsi,
 	    c->proxies, c->nproxies);
 }
 
+/* Whatever is in them, and whether we believe it or not. */
+static int
+is_forwarded(struct lws *wsi)
+{
+	return lws_hdr_total_length(wsi, WSI_TOKEN_X_FORWARDED_FOR) > 0 ||
+	    lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_X_REAL_IP) > 0;
+}
+
 int
 nr_origin(struct nr_relay *r, struct lws *wsi, struct nr_ip *out)
 {
@@ -61,8 +69,12 @@ nr_origin(struct nr_relay *r, struct lws *wsi, struct nr_ip *out)
 	    (from_header(r->config, wsi, WSI_TOKEN_X_FORWARDED_FOR, out) ||
 	    from_header(r->config, wsi, WSI_TOKEN_HTTP_X_REAL_IP, out)))
 		return 1;
-	if (!v->is_ip || (!v->told && nr_ip_is_loopback(&v->from)))
+	/* The operator's, unless somebody has forwarded it. */
+	if ((!v->is_ip || (!v->told && nr_ip_is_loopback(&v->from))) &&
+	    !is_forwarded(wsi) && !r->config->limit_local)
 		return 0;
-	*out = v->from;
+	memset(out, 0, sizeof(*out));
+	if (v->is_ip)
+		*out = v->from;
 	return 1;
 }

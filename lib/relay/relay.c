@@ -531,7 +531,7 @@ has_room(const struct nr_relay *r, const struct nr_arrival *v)
 {
 	uint64_t most = r->config->max_connections;
 
-	return v->metrics || (r->drain_until == 0 && r->nconns < most &&
+	return v->metrics || (r->drain_until == 0 &&
 	    r->nsockets < most + most / 4 + SPARE_SOCKETS);
 }
 

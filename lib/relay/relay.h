@@ -39,7 +39,6 @@ typedef void	nr_log_fn(enum nr_log_level level, const char *event,
 /* Listening sockets that somebody else has opened. */
 struct nr_given {
 	int		 fd[NR_GIVEN_MAX];
-	unsigned char	 own[NR_GIVEN_MAX];	/* its path is ours to remove */
 	unsigned char	 used[NR_GIVEN_MAX];
 	unsigned	 n;
 };

@@ -48,7 +48,7 @@ struct link {
 	int		 fd;		/* -1: none */
 	struct nr_buf	 in;
 	struct nr_given	 got;		/* sockets that came */
-	struct nr_given	 sent;		/* ours: numbers of listeners */
+	struct nr_given	 sent;		/* ours, or numbers of what came */
 
 	/* Under the lock. */
 	int		 serves;	/* pass on to it */
@@ -278,30 +278,27 @@ give_sockets(struct nr_siblings *s, struct link *l)
 	struct nr_given ours = { .n = 0 };
 	int rc;
 
-	l->sent.n = 0;
-	nr_acceptor_share(s->relay->acceptor, &ours, &l->sent);
+	nr_acceptor_share(s->relay->acceptor, &ours);
+	l->sent.n = ours.n;
 	rc = send_sockets(l->fd, &ours);
 	close_all(&ours);
 	return rc;
 }
 
-/* It serves; the paths of the sockets that it uses are its own now. */
+/* It serves, by those of our sockets that it uses. */
 static void
 it_serves(struct nr_siblings *s, struct link *l, struct nr_view used)
 {
 	const unsigned char *p = (const unsigned char *)used.p;
 	unsigned i, n = 0;
 
-	for (i = 0; i < l->sent.n && i < used.len; i++)
-		if (p[i] == 1) {
-			nr_acceptor_disown(s->relay->acceptor,
-			    (unsigned)l->sent.fd[i]);
-			n++;
-		}
+	for (i = 0; i < used.len && i < l->sent.n; i++)
+		n += p[i] == 1;
 	if (n > 0) {
 		atomic_store(&s->taken, 1);
 		nr_relay_log(s->relay, NR_LOG_INFO, "another relay serves at "
-		    "the same addresses: after SIGUSR1 it does so alone");
+		    "%u of the same %u addresses: after SIGUSR1 it does so "
+		    "alone", n, l->sent.n);
 	}
 	pthread_mutex_lock(&s->lock);
 	l->serves = 1;
@@ -523,7 +520,6 @@ greet(struct nr_siblings *s, const char *name)
 			continue;
 		}
 		l->sent.fd[l->sent.n++] = (int)s->given->n;
-		s->given->own[s->given->n] = 1;
 		s->given->fd[s->given->n++] = l->got.fd[i];
 	}
 	l->got.n = 0;

@@ -149,6 +149,12 @@ int	nr_index_grow(struct nr_store *st);
 int	nr_index_read(struct nr_store *st, MDB_txn **txn);
 void	nr_index_read_end(struct nr_store *st);
 
+/*
+ * For those who want to be alone: put our name where there is none of
+ * anybody who is still here.  Who came first is likely to stay.
+ */
+void	nr_sign_in(struct nr_store *st);
+
 /* Has the file been removed or replaced since it was opened? */
 int	nr_index_gone(struct nr_store *st);
 

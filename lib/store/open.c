@@ -224,9 +224,8 @@ has_tail(struct nr_store *st, int *yes)
 	return rc;
 }
 
-/* For those who want to be alone; who came first is likely to stay. */
-static void
-sign_in(struct nr_store *st)
+void
+nr_sign_in(struct nr_store *st)
 {
 	char who[80];
 
@@ -257,7 +256,8 @@ go_in(struct nr_store *st, const struct nr_store_options *o)
 	if (rc == NR_OK && tail &&
 	    (rc = nr_store_rc(st, take_tail(st))) == ENOSPC)
 		rc = NR_OK;
-	sign_in(st);
+	if (rc == NR_OK)
+		nr_sign_in(st);
 	nr_lock_drop(st->lockfd, NR_LOCK_DOOR);
 	return rc;
 }

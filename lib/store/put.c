@@ -233,6 +233,7 @@ nr_store_tend(struct nr_store *st, size_t *nswept, size_t max, int64_t now)
 	int rc, dead, expired;
 
 	(void)mdb_reader_check(st->env, &dead);
+	nr_sign_in(st);
 	rc = any_expired(st, now, &expired);
 	if (rc == NR_OK && expired)
 		rc = nr_transact(st, sweep_expired, &s, 0);

@@ -19,7 +19,7 @@ const answer = (port, ...parts) => new Promise(resolve => {
   let text = ''
   s.on('data', d => {
     text += d.toString('latin1')
-    const m = /^HTTP\/1.1 (\d+)/.exec(text)
+    const m = /^HTTP\/1.[01] (\d+)/.exec(text)
     if (m && text.includes('\r\n\r\n')) { s.destroy(); resolve(Number(m[1])) }
   })
   s.on('error', () => resolve('closed'))
@@ -81,13 +81,27 @@ const who = async (...more) => {
     held.push(s)
     s.on('error', () => resolve('closed'))
     s.on('close', () => resolve('closed'))
-    s.on('data', d => resolve(Number(/^HTTP\/1.1 (\d+)/.exec(d.toString('latin1'))?.[1])))
+    s.on('data', d => resolve(Number(/^HTTP\/1.[01] (\d+)/.exec(d.toString('latin1'))?.[1])))
     s.write(first + handshake.replace(/\r\n\r\n$/, `\r\n${headers.map(h => h + '\r\n').join('')}\r\n`))
   })
   return { at, come, stop: async () => { held.forEach(s => s.destroy()); return server.stop() } }
 }
-let w = await who()
 const xff = (...list) => [`X-Forwarded-For: ${list.join(', ')}`]
+let w = await who()
+// What is told, but is no address: the proxy's own counts.
+for (const list of [['unknown'], ['192.0.2.200, unknown'], ['garbage']]) {
+  is(await w.come(w.at[0], xff(...list)), list[0] === 'unknown' ? 101 : 429, `X-Forwarded-For: ${list}`)
+}
+is(await w.come(path, xff('unknown')), 101, 'at a Unix socket')
+is(await w.come(path, xff('unknown')), 429, 'as one')
+is(await w.come(w.at[0], []), 101, 'nobody forwarded: the operator')
+is(await w.come(w.at[0], []), 101, 'as often as it likes')
+await w.stop()
+w = await who('--set', 'limit_local=1')
+is([await w.come(w.at[0], []), await w.come(w.at[0], []), await w.come(path, []), await w.come(path, [])], [101, 429, 101, 429],
+  'limit_local: the operator has limits, too')
+await w.stop()
+w = await who()
 is(await w.come(w.at[0], xff(ip(1))), 101, 'a forwarded address')
 ok(await w.come(w.at[0], xff(ip(1))) !== 101, 'is known again')
 ok(await w.come(w.at[0], xff(ip(9), ip(1))) !== 101, 'whatever was said before it')
@@ -107,9 +121,9 @@ is([await w.come(w.at[0], []), await w.come(w.at[0], []), await w.come(path, [])
   [101, 101, 101, 101], 'no limits for the operator')
 await w.stop()
 w = await who('--set', 'trusted_proxies=192.0.2.7')
-is([await w.come(w.at[0], xff(ip(1))), await w.come(w.at[0], xff(ip(1)))], [101, 101],
-  'nobody else tells: from this machine, it is the operator')
-is([await w.come(path, xff(ip(1))), await w.come(path, xff(ip(1)))], [101, 101], 'nor at a Unix socket')
+is([await w.come(w.at[0], xff(ip(1))), await w.come(w.at[0], xff(ip(2)))], [101, 429],
+  'nobody else tells: what this machine forwards is as one')
+is([await w.come(path, xff(ip(1))), await w.come(path, xff(ip(2)))], [101, 429], 'at a Unix socket as well')
 await w.stop()
 
 // ---- one address does not have all the room, though it says nothing
@@ -135,7 +149,10 @@ await server.stop()
 server = await serve(store, '--set', 'max_connections=3')
 const held = []
 for (let i = 0; i < 3; i++) held.push(await Client.open(server.url))
-is(await answer(server.port, handshake), 'closed', 'one too many: closed')
+is(await answer(server.port, handshake), 503, 'one too many: not now')
+const burst = await Promise.all(Array.from({ length: 30 }, () => answer(server.port, handshake)))
+is(burst.filter(a => a === 101).length, 0, 'nor in a burst')
+is(await answer(server.port, 'GET / HTTP/1.1\r\nHost: x\r\nAccept: application/nostr+json\r\n\r\n'), 200, 'the document is for everybody')
 held.pop().close()
 ok(await until(async () => await answer(server.port, handshake) === 101), 'with room again: served')
 held.forEach(c => c.close())
