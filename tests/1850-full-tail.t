@@ -7,7 +7,7 @@
 . "${0%/*}/lib.sh"
 [ -n "${NR_INSIDE-}" ] || skip_all 'no mount namespace'
 
-nr-bench gen -q -n 9000 --seed 1 >events
+nr-bench gen -q -n 12000 --seed 1 >events
 head -200 events >some
 mount --make-rprivate / || skip_all 'no mounting'
 # How large a batch is depends on the time it takes: some of these do it.

@@ -56,9 +56,9 @@ _nr() {
 		words='--authors -n --count -j --jobs --model -q --quiet
 			--seed --since --until --help --version' ;;
 	nr-bench:load)
-		words='-c --connections -n --count --filters -f --file -w
+		words='--auth --deflate -c --connections -n --count --filters -f --file -w
 			--in-flight -q --quiet --seconds --seed --help
-			--version publish query fanout' ;;
+			--version publish query count fanout' ;;
 	esac
 	COMPREPLY=()
 	case $prog:$prev in
