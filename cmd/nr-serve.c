@@ -145,6 +145,24 @@ from_environment(const char *key)
 	return getenv(name);
 }
 
+/* A list has spaces between its values. */
+static int
+set_list(struct nr_relay_config *c, struct sources *s, const char *key,
+    const char *value, int *good)
+{
+	char word[512];
+	int rc = NR_OK;
+	size_t n;
+
+	while (rc == NR_OK && (value += strspn(value, " "), *value != '\0')) {
+		n = strcspn(value, " ");
+		snprintf(word, sizeof(word), "%.*s", (int)n, value);
+		rc = set_key(c, s, "environment: ", key, word, good);
+		value += n;
+	}
+	return rc;
+}
+
 static int
 set_option(struct nr_relay_config *c, struct sources *s,
     const struct option_value *o, int *good)
@@ -186,7 +204,8 @@ set_all(struct nr_relay_config *c, struct sources *s, int *good)
 	for (i = 0; rc == NR_OK &&
 	    (key = nr_relay_config_key(i, &list)) != NULL; i++)
 		if ((value = from_environment(key)) != NULL)
-			rc = set_key(c, s, "environment: ", key, value, good);
+			rc = list ? set_list(c, s, key, value, good) :
+			    set_key(c, s, "environment: ", key, value, good);
 	nr_relay_config_override(c);
 	for (i = 0; rc == NR_OK && i < s->nset; i++)
 		rc = set_option(c, s, &s->set[i], good);

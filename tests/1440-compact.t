@@ -76,4 +76,17 @@ is 'the log alone is the store' "$(($(wc -l <before) - 1))" "$(wc -l <after)"
 rc 0 'new events go to a new segment'	nr-import -q -S t --segment 300000 events
 rc 0 'check'				nr-store -q -S t check
 
+# The backup of nr(7): it knows what has been deleted.
+nr-bench gen -q -n 400 --seed 9 >some
+nr-import -q -S stock some >/dev/null
+nr-store -q -S stock delete -k 7 >gone
+sed -n '/^mkdir backup/,/^\.Ed/p' "$top/man/nr.7" | sed '/^\./d; s/store\//stock\//g' >steps
+rc 0 'a backup by the page'		sh -e steps
+nr-export -S stock >want
+nr-export -S backup >got
+same 'has the same events'		want got
+is 'and refuses the same' "$(nr-import -q -S stock some | jq -c 'del(.seconds)')" \
+    "$(nr-import -q -S backup some | jq -c 'del(.seconds)')"
+ok 'which are some'			test -s gone
+
 done_testing

@@ -94,6 +94,9 @@ unset NR_SERVE_MAX_FILTERS NR_SERVE_NAME NR_SERVE_CONTACT
 serve -c good.conf --listen 127.0.0.1:0
 is 'an option replaces a list'		1 "$(grep -c serving log)"
 stop
+NR_SERVE_LISTEN='127.0.0.1:0 127.0.0.1:0  127.0.0.1:0' serve
+is 'a list in the environment has spaces'	3 "$(grep -c serving log)"
+stop
 
 # A Unix socket.
 echo junk >taken
