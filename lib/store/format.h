@@ -15,7 +15,7 @@
 #include "event/event.h"
 #include "util/view.h"
 
-#define NR_STORE_VERSION	2
+#define NR_STORE_VERSION	3
 
 /*
  * The tables.  "author" stands for the last 8 bytes of a public key, "id4"
