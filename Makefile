@@ -134,7 +134,7 @@ bench: deps
 	NR_BUILD=$B tests/bench/run
 
 # Many subscribers, readers that stop, pages at depth; see tests/bench/load.
-load: deps
+load: test-deps $(modules)
 	$(MAKE) all $(benchtools)
 	NR_BUILD=$B tests/bench/load
 

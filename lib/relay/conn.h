@@ -44,6 +44,15 @@ struct nr_chunks {
 
 #define NR_CONN_KEYS	16
 
+/*
+ * Queries that wait, of those who share one turn: an address, or a
+ * connection that has none.  See queries.c, whose lock it is under.
+ */
+struct nr_lane {
+	struct nr_sub	*head, *tail;
+	struct nr_lane	*next;
+};
+
 struct nr_conn {
 	struct nr_relay	*relay;
 	atomic_uint	 refs;
@@ -68,6 +77,7 @@ struct nr_conn {
 	atomic_uint	 nkeys;
 
 	int		 packs;		/* permessage-deflate; fixed */
+	struct nr_lane	 lane;
 
 	/* See limits.c; under its lock. */
 	struct nr_party	*party;		/* its address, unless the operator's */

@@ -58,6 +58,7 @@ struct nr_party {
 	struct nr_bucket connects, events, queries, auth_failures;
 	struct nr_bucket refusals, closes;
 	int64_t		 banned_until;	/* ns */
+	struct nr_lane	 lane;		/* see nr_limits_lane() */
 };
 
 struct nr_limits {
@@ -183,6 +184,12 @@ address_id(unsigned char id[33], const struct nr_ip *ip)
 	memset(id, 0, 33);
 	id[0] = ADDRESS;
 	memcpy(id + 1, group.bytes, sizeof(group.bytes));
+}
+
+struct nr_lane *
+nr_limits_lane(struct nr_conn *c)
+{
+	return c->party != NULL ? &c->party->lane : &c->lane;
 }
 
 size_t

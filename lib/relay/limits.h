@@ -18,6 +18,7 @@
 
 struct nr_conn;
 struct nr_ip;
+struct nr_lane;
 struct nr_limits;
 struct nr_party;
 struct nr_relay;
@@ -100,6 +101,9 @@ void	nr_limits_worked(struct nr_conn *c, uint64_t units);
  */
 int	nr_limits_may_auth(struct nr_conn *c, char why[NR_LIMITS_WHY]);
 void	nr_limits_bad_auth(struct nr_conn *c);
+
+/* Where its queries wait for their turn; fixed, once it has begun. */
+struct nr_lane *nr_limits_lane(struct nr_conn *c);
 
 /* Parties that are remembered. */
 size_t	nr_limits_parties(struct nr_limits *l);

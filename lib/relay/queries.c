@@ -1,8 +1,9 @@
 /*
- * Stored events: subscriptions wait in one queue, and some threads answer
- * them a slice at a time, so that no query keeps the others waiting and
- * no snapshot is held for long.  A query whose connection has enough to
- * send waits there until that has gone.
+ * Stored events: subscriptions wait, and some threads answer them a slice
+ * at a time, so that no query keeps the others waiting and no snapshot is
+ * held for long.  Those of one address wait in a lane of their own, and the
+ * lanes take turns.  A query whose connection has enough to send waits
+ * there until that has gone.
  */
 #include "relay/internal.h"
 
@@ -24,7 +25,7 @@ struct nr_queries {
 	struct nr_relay	*relay;
 	pthread_mutex_t	 lock;
 	pthread_cond_t	 ready;
-	struct nr_sub	*head, *tail;
+	struct nr_lane	*first, *last;	/* those with something to do */
 	size_t		 waiting;
 	int		 ending;
 	unsigned	 nthreads;
@@ -38,19 +39,55 @@ struct worker {
 	struct nr_buf		 packed;
 };
 
+/* At the end of those who have something to do. */
+static void
+add_lane(struct nr_queries *q, struct nr_lane *lane)
+{
+	lane->next = NULL;
+	if (q->last != NULL)
+		q->last->next = lane;
+	else
+		q->first = lane;
+	q->last = lane;
+}
+
 static void
 push(struct nr_queries *q, struct nr_sub *s)
 {
+	struct nr_lane *lane = nr_limits_lane(s->conn);
+
 	pthread_mutex_lock(&q->lock);
 	s->next_task = NULL;
-	if (q->tail != NULL)
-		q->tail->next_task = s;
-	else
-		q->head = s;
-	q->tail = s;
+	if (lane->tail != NULL)
+		lane->tail->next_task = s;
+	else {
+		lane->head = s;
+		add_lane(q, lane);
+	}
+	lane->tail = s;
 	q->waiting++;
 	pthread_cond_signal(&q->ready);
 	pthread_mutex_unlock(&q->lock);
+}
+
+/*
+ * One of the first lane, which comes again after all others: whoever asks
+ * for much keeps nobody waiting but itself.
+ */
+static struct nr_sub *
+take(struct nr_queries *q)
+{
+	struct nr_lane *lane = q->first;
+	struct nr_sub *s = lane->head;
+
+	if ((q->first = lane->next) == NULL)
+		q->last = NULL;
+	if ((lane->head = s->next_task) != NULL)
+		add_lane(q, lane);
+	else
+		lane->tail = NULL;
+	q->waiting--;
+	return s;
 }
 
 /* The next subscription; NULL at the end. */
@@ -60,13 +97,9 @@ pop(struct nr_queries *q)
 	struct nr_sub *s;
 
 	pthread_mutex_lock(&q->lock);
-	while (q->head == NULL && !q->ending)
+	while (q->first == NULL && !q->ending)
 		pthread_cond_wait(&q->ready, &q->lock);
-	s = q->ending ? NULL : q->head;
-	if (s != NULL && (q->head = s->next_task) == NULL)
-		q->tail = NULL;
-	if (s != NULL)
-		q->waiting--;
+	s = q->ending ? NULL : take(q);
 	pthread_mutex_unlock(&q->lock);
 	return s;
 }
@@ -355,15 +388,11 @@ nr_queries_stop(struct nr_queries *q)
 void
 nr_queries_free(struct nr_queries *q)
 {
-	struct nr_sub *s;
-
 	if (q == NULL)
 		return;
 	nr_queries_stop(q);
-	while ((s = q->head) != NULL) {
-		q->head = s->next_task;
-		nr_sub_unref(s);
-	}
+	while (q->first != NULL)
+		nr_sub_unref(take(q));
 	pthread_cond_destroy(&q->ready);
 	pthread_mutex_destroy(&q->lock);
 	free(q);
