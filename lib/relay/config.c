@@ -103,7 +103,7 @@ static const struct rate {
 	{ "event_byte_rate", OFFSET(event_byte_rate), "off" },
 	{ "ip_event_rate", OFFSET(ip_event_rate), "50/s burst 5K" },
 	{ "key_event_rate", OFFSET(key_event_rate), "50/s burst 5K" },
-	{ "ip_query_rate", OFFSET(ip_query_rate), "2M/s burst 40M" },
+	{ "ip_query_rate", OFFSET(ip_query_rate), "2M/s burst 10M" },
 	{ "ip_auth_failures", OFFSET(ip_auth_failures), "20/min" },
 	{ "ip_refusals", OFFSET(ip_refusals), "600/min" },
 	{ "ip_closes", OFFSET(ip_closes), "5/10min" },

@@ -16,10 +16,10 @@
 #include "wire/deflate.h"
 #include "wire/message.h"
 
-#define SLICE		30000		/* units of nr_query_next() */
+#define SLICE		10000		/* units of nr_query_next() */
 #define LOOK_AHEAD	3000		/* to say that there is no more */
-#define BYTES_UNIT	256		/* to be sent cost a unit */
-#define SLICE_BYTES	((size_t)256 * 1024)
+#define BYTES_UNIT	16		/* to be sent cost a unit */
+#define SLICE_BYTES	((size_t)128 * 1024)
 
 struct nr_queries {
 	struct nr_relay	*relay;
