@@ -188,9 +188,12 @@ right_ids(char *p, size_t n)
 	unsigned char id[32];
 	char *stop = p + n, *lf;
 	struct nr_event ev;
+	size_t pos;
 
 	while ((lf = memchr(p, '\n', (size_t)(stop - p))) != NULL) {
-		if (nr_event_view(&ev, p, (size_t)(lf - p))) {
+		if (nr_event_read(&ev, p, (size_t)(lf - p), &no_limits,
+		    &pos) == NR_VALID &&
+		    nr_event_view_read(&ev, p, (size_t)(lf - p))) {
 			nr_event_hash(verifier, &ev, 0, id);
 			nr_hex_encode(p + 7, id, 32);
 		}
