@@ -50,6 +50,8 @@ struct nr_chunks {
  */
 struct nr_lane {
 	struct nr_sub	*head, *tail;
+	size_t		 waiting;
+	int64_t		 rests_until;	/* ns; what was done is paid then */
 	struct nr_lane	*next;
 };
 

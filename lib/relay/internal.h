@@ -398,8 +398,8 @@ void	nr_queries_free(struct nr_queries *q);
 /* Answer a subscription's stored part; takes a reference. */
 void	nr_queries_add(struct nr_queries *q, struct nr_sub *s);
 
-/* How many wait for a thread. */
-size_t	nr_queries_waiting(struct nr_queries *q);
+/* How many wait for their turn, of one lane or (NULL) of all. */
+size_t	nr_queries_waiting(struct nr_queries *q, struct nr_lane *lane);
 
 /* Go on with queries that waited for a connection's output. */
 void	nr_queries_resume(struct nr_queries *q, struct nr_conn *c);

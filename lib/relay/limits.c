@@ -492,16 +492,22 @@ is_banned(struct nr_conn *c, int64_t now)
 	return 1;
 }
 
-/* More queries than can be answered: counts give way first. */
+/*
+ * More queries than can be answered: counts give way first, and an address
+ * leaves room for others.
+ */
 static int
 overloaded(struct nr_conn *c, enum nr_want want)
 {
-	uint64_t most = c->relay->config->max_queries, n;
+	uint64_t most = c->relay->config->max_queries;
+	struct nr_queries *q = c->relay->queries;
 
 	if (want != NR_WANT_QUERY && want != NR_WANT_COUNT)
 		return 0;
-	n = nr_queries_waiting(c->relay->queries);
-	return n >= (want == NR_WANT_COUNT ? (most + 1) / 2 : most);
+	if (want == NR_WANT_COUNT)
+		most = (most + 1) / 2;
+	return nr_queries_waiting(q, NULL) >= most || (c->party != NULL &&
+	    nr_queries_waiting(q, nr_limits_lane(c)) >= (most + 3) / 4);
 }
 
 static void
@@ -544,17 +550,20 @@ nr_limits_take(struct nr_conn *c, enum nr_want want, size_t len,
 	return rc;
 }
 
-void
+int64_t
 nr_limits_worked(struct nr_conn *c, uint64_t units)
 {
+	const struct nr_rate *rate = &c->relay->config->ip_query_rate;
 	struct nr_limits *l = c->relay->limits;
+	int64_t now = nr_now_ns(), wait;
 
-	if (c->party == NULL || c->relay->config->ip_query_rate.count == 0)
-		return;
+	if (c->party == NULL || rate->count == 0)
+		return 0;
 	pthread_mutex_lock(&l->lock);
-	nr_bucket_take(&c->party->queries, &c->relay->config->ip_query_rate,
-	    units, nr_now_ns());
+	nr_bucket_take(&c->party->queries, rate, units, now);
+	wait = nr_bucket_wait(&c->party->queries, rate, 0, now);
 	pthread_mutex_unlock(&l->lock);
+	return wait;
 }
 
 int

@@ -92,8 +92,11 @@ enum nr_want { NR_WANT_OTHER, NR_WANT_EVENT, NR_WANT_QUERY, NR_WANT_COUNT };
 int	nr_limits_take(struct nr_conn *c, enum nr_want want, size_t len,
 	    char why[NR_LIMITS_WHY], int64_t *after);
 
-/* A query has done so much work; any thread. */
-void	nr_limits_worked(struct nr_conn *c, uint64_t units);
+/*
+ * A query has done so much work; any thread.
+ * Returns  how long its address should rest until it is paid: nanoseconds.
+ */
+int64_t	nr_limits_worked(struct nr_conn *c, uint64_t units);
 
 /*
  * Before and after an AUTH.

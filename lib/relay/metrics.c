@@ -310,7 +310,7 @@ connections(struct out *o, struct nr_relay *r)
 	one(o, "nr_input_bytes", "gauge", "Their bytes.",
 	    nr_ingest_bytes(r->ingest));
 	one(o, "nr_queries_waiting", "gauge", "Queries that wait for a "
-	    "thread.", nr_queries_waiting(r->queries));
+	    "thread.", nr_queries_waiting(r->queries, NULL));
 	one(o, "nr_queries_paused", "gauge", "Queries that wait for their "
 	    "client to read.", paused);
 	one(o, "nr_parties", "gauge", "Addresses and keys whose use of limits "

@@ -2,8 +2,9 @@
  * Stored events: subscriptions wait, and some threads answer them a slice
  * at a time, so that no query keeps the others waiting and no snapshot is
  * held for long.  Those of one address wait in a lane of their own, and the
- * lanes take turns.  A query whose connection has enough to send waits
- * there until that has gone.
+ * lanes take turns; one whose address owes work rests until that is paid.
+ * A query whose connection has enough to send waits there until that has
+ * gone.
  */
 #include "relay/internal.h"
 
@@ -26,6 +27,8 @@ struct nr_queries {
 	pthread_mutex_t	 lock;
 	pthread_cond_t	 ready;
 	struct nr_lane	*first, *last;	/* those with something to do */
+	struct nr_lane	*resting;	/* those that may not do it yet */
+	int64_t		 wakes;		/* the first of these; ns */
 	size_t		 waiting;
 	int		 ending;
 	unsigned	 nthreads;
@@ -51,6 +54,41 @@ add_lane(struct nr_queries *q, struct nr_lane *lane)
 	q->last = lane;
 }
 
+static struct nr_lane *
+first_lane(struct nr_queries *q)
+{
+	struct nr_lane *lane = q->first;
+
+	if ((q->first = lane->next) == NULL)
+		q->last = NULL;
+	return lane;
+}
+
+static void
+rest(struct nr_queries *q, struct nr_lane *lane)
+{
+	if (q->resting == NULL || lane->rests_until < q->wakes)
+		q->wakes = lane->rests_until;
+	lane->next = q->resting;
+	q->resting = lane;
+}
+
+/* Those that have rested until now come again. */
+static void
+wake(struct nr_queries *q, int64_t now)
+{
+	struct nr_lane *lane = q->resting, *next;
+
+	q->resting = NULL;
+	for (; lane != NULL; lane = next) {
+		next = lane->next;
+		if (lane->rests_until > now)
+			rest(q, lane);
+		else
+			add_lane(q, lane);
+	}
+}
+
 static void
 push(struct nr_queries *q, struct nr_sub *s)
 {
@@ -65,6 +103,7 @@ push(struct nr_queries *q, struct nr_sub *s)
 		add_lane(q, lane);
 	}
 	lane->tail = s;
+	lane->waiting++;
 	q->waiting++;
 	pthread_cond_signal(&q->ready);
 	pthread_mutex_unlock(&q->lock);
@@ -77,17 +116,40 @@ push(struct nr_queries *q, struct nr_sub *s)
 static struct nr_sub *
 take(struct nr_queries *q)
 {
-	struct nr_lane *lane = q->first;
+	struct nr_lane *lane = first_lane(q);
 	struct nr_sub *s = lane->head;
 
-	if ((q->first = lane->next) == NULL)
-		q->last = NULL;
 	if ((lane->head = s->next_task) != NULL)
 		add_lane(q, lane);
 	else
 		lane->tail = NULL;
+	lane->waiting--;
 	q->waiting--;
 	return s;
+}
+
+/* Let who owes something rest. */
+static void
+sort_out(struct nr_queries *q)
+{
+	int64_t now = nr_now_ns();
+
+	if (q->resting != NULL && q->wakes <= now)
+		wake(q, now);
+	while (q->first != NULL && q->first->rests_until > now)
+		rest(q, first_lane(q));
+}
+
+static void
+wait_for_work(struct nr_queries *q)
+{
+	struct timespec until = { (time_t)(q->wakes / 1000000000),
+	    q->wakes % 1000000000 };
+
+	if (q->resting != NULL)
+		pthread_cond_timedwait(&q->ready, &q->lock, &until);
+	else
+		pthread_cond_wait(&q->ready, &q->lock);
 }
 
 /* The next subscription; NULL at the end. */
@@ -97,20 +159,36 @@ pop(struct nr_queries *q)
 	struct nr_sub *s;
 
 	pthread_mutex_lock(&q->lock);
-	while (q->first == NULL && !q->ending)
-		pthread_cond_wait(&q->ready, &q->lock);
+	for (sort_out(q); q->first == NULL && !q->ending; sort_out(q))
+		wait_for_work(q);
 	s = q->ending ? NULL : take(q);
 	pthread_mutex_unlock(&q->lock);
 	return s;
 }
 
+/* Work has been done for the connection, and has its price. */
+static void
+charge(struct nr_queries *q, struct nr_conn *c, uint64_t units)
+{
+	int64_t most = (int64_t)q->relay->config->slow_ms * 1000000;
+	int64_t wait = nr_limits_worked(c, units);
+
+	if (wait == 0)
+		return;
+	if (wait > most)
+		wait = most;
+	pthread_mutex_lock(&q->lock);
+	nr_limits_lane(c)->rests_until = nr_now_ns() + wait;
+	pthread_mutex_unlock(&q->lock);
+}
+
 size_t
-nr_queries_waiting(struct nr_queries *q)
+nr_queries_waiting(struct nr_queries *q, struct nr_lane *lane)
 {
 	size_t n;
 
 	pthread_mutex_lock(&q->lock);
-	n = q->waiting;
+	n = lane != NULL ? lane->waiting : q->waiting;
 	pthread_mutex_unlock(&q->lock);
 	return n;
 }
@@ -160,7 +238,7 @@ pause_at(struct nr_conn *c, struct nr_sub *s)
 static int
 may_pack(struct nr_queries *q)
 {
-	return nr_queries_waiting(q) < q->nthreads;
+	return nr_queries_waiting(q, NULL) < q->nthreads;
 }
 
 /* Gather frames until the slice is used up. */
@@ -188,7 +266,7 @@ slice(struct nr_sub *s, struct worker *w, struct nr_chunks *out,
 	} while (rc == NR_OK && out->bytes < SLICE_BYTES);
 	nr_snap_release(sn);
 	s->units += (uint64_t)(SLICE - budget);
-	nr_limits_worked(s->conn, (uint64_t)(SLICE - budget) +
+	charge(s->conn->relay->queries, s->conn, (uint64_t)(SLICE - budget) +
 	    out->bytes / BYTES_UNIT);
 	return rc;
 }
@@ -218,7 +296,7 @@ count_slice(struct nr_sub *s, struct nr_snap *sn,
 	}
 	nr_snap_release(sn);
 	s->units += (uint64_t)(SLICE - budget);
-	nr_limits_worked(s->conn, (uint64_t)(SLICE - budget));
+	charge(s->conn->relay->queries, s->conn, (uint64_t)(SLICE - budget));
 	return rc;
 }
 
@@ -344,6 +422,7 @@ int
 nr_queries_new(struct nr_queries **out, struct nr_relay *r)
 {
 	unsigned n = (unsigned)r->config->query_threads;
+	pthread_condattr_t clock;
 	struct nr_queries *q;
 	int rc = NR_OK;
 
@@ -354,7 +433,10 @@ nr_queries_new(struct nr_queries **out, struct nr_relay *r)
 		return ENOMEM;
 	q->relay = r;
 	pthread_mutex_init(&q->lock, NULL);
-	pthread_cond_init(&q->ready, NULL);
+	pthread_condattr_init(&clock);
+	pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+	pthread_cond_init(&q->ready, &clock);
+	pthread_condattr_destroy(&clock);
 	while (rc == NR_OK && q->nthreads < n) {
 		rc = pthread_create(&q->thread[q->nthreads], NULL,
 		    thread_main, q);
@@ -391,6 +473,7 @@ nr_queries_free(struct nr_queries *q)
 	if (q == NULL)
 		return;
 	nr_queries_stop(q);
+	wake(q, INT64_MAX);
 	while (q->first != NULL)
 		nr_sub_unref(take(q));
 	pthread_cond_destroy(&q->ready);

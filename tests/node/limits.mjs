@@ -94,6 +94,31 @@ is(ends.length, 400, 'every query gets an answer')
 const closed = ends.filter(m => m[0] === 'CLOSED')
 ok(closed.length > 0 && closed.every(m => rateLimited(m.slice(1))), 'who asks a relay that has too much to do is told when to come again', closed[0])
 
+is((await (await from(busy, '198.51.100.1')).query('q', { limit: 1 })).end[0], 'EOSE', 'later it has room')
+const shared = await start('max_queries=400', 'query_threads=1', 'max_subscriptions=1000')
+await many(await from(shared), 200)
+const greedy = await from(shared, '198.51.100.1')
+for (let i = 0; i < 390; i++) greedy.send('REQ', `g${i}`, {})
+ok(rateLimited((await greedy.take(m => m[0] === 'CLOSED'))?.slice(1)), 'an address has no more than its share of those that wait')
+
+// An address whose burst is used up goes on at its rate, others at once.
+const paced = await start('slow_ms=1000', 'ip_query_rate=200K/s burst 1')
+const filler = await from(paced)
+for (let i = 0; i < 80; i++) await filler.publish(author.sign(1, `${i} ${'x'.repeat(50000)}`))
+const heavy = await from(paced, '198.51.100.1')
+t = Date.now()
+const all = heavy.query('all', { limit: 80 })
+const light = await (await from(paced, '198.51.100.2')).query('one', { limit: 1 })
+const lightTook = Date.now() - t
+is(light.end[0], 'EOSE', 'another address is answered')
+is((await all).events.length, 80, 'who owes work gets everything in the end')
+const took = Date.now() - t
+ok(took > 800 && lightTook < took, 'at its rate', `${took} ms, the other ${lightTook} ms`)
+const halfway = heavy.query('again', { limit: 80 })
+heavy.close()
+await halfway.catch(() => {})
+is((await (await from(paced, '198.51.100.2')).query('one', { limit: 1 })).end[0], 'EOSE', 'who leaves while it rests leaves')
+
 // ---- messages and bytes of a connection
 const m = await start('message_rate=1/h burst 5', 'byte_rate=1/h burst 4K')
 const talker = await from(m, '198.51.100.1')
