@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "util/err.h"
+#include "util/number.h"
 
 int nr_quiet;
 
@@ -220,28 +221,15 @@ nr_out_close(void)
 
 /* Digits up to the end, or up to one of the letters in suffixes. */
 static uint64_t
-parse(const char *arg, const char *what, const char *suffixes)
+parse(const char *arg, const char *what, const char *units)
 {
-	char *end;
-	uint64_t v;
-	const char *s;
-	unsigned shift;
+	const char *end = arg;
+	uint64_t v = 0;
+	int rc = nr_number_read(&end, units, &v);
 
-	errno = 0;
-	if (*arg < '0' || *arg > '9')
-		nr_bad_usage("%s: not a number: %s", what, arg);
-	v = strtoumax(arg, &end, 10);
-	if (errno != 0)
+	if (rc < 0)
 		nr_bad_usage("%s: out of range: %s", what, arg);
-	if (*end != '\0' && end[1] == '\0' &&
-	    (s = strchr(suffixes, *end)) != NULL) {
-		shift = 10 * (unsigned)(s - suffixes + 1);
-		if (v > UINT64_MAX >> shift)
-			nr_bad_usage("%s: out of range: %s", what, arg);
-		v <<= shift;
-		end++;
-	}
-	if (*end != '\0')
+	if (rc == 0 || *end != '\0')
 		nr_bad_usage("%s: not a number: %s", what, arg);
 	return v;
 }

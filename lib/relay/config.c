@@ -3,7 +3,6 @@
  */
 #include "relay/config.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -14,6 +13,7 @@
 #include "util/err.h"
 #include "util/hex.h"
 #include "util/json.h"
+#include "util/number.h"
 #include "wire/url.h"
 
 #define OFFSET(member)	offsetof(struct nr_relay_config, member)
@@ -189,27 +189,7 @@ nr_relay_config_free(struct nr_relay_config *c)
 static int
 parse(const char *value, uint64_t *out)
 {
-	static const char unit[] = "KMG";
-	const char *u;
-	char *end;
-	uint64_t v;
-	unsigned shift;
-
-	if (!isdigit((unsigned char)*value))
-		return 0;
-	errno = 0;
-	v = strtoumax(value, &end, 10);
-	if (errno != 0)
-		return 0;
-	if (*end != '\0' && (u = strchr(unit, *end)) != NULL) {
-		shift = 10 * (unsigned)(u - unit + 1);
-		if (v > UINT64_MAX >> shift)
-			return 0;
-		v <<= shift;
-		end++;
-	}
-	*out = v;
-	return *end == '\0';
+	return nr_number_read(&value, "KMG", out) == 1 && *value == '\0';
 }
 
 /* NULL, or why this cannot be merged into the document of NIP-11. */

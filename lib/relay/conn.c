@@ -91,8 +91,8 @@ reserve(struct nr_chunks *q, size_t n)
 	return c->data;
 }
 
-int
-nr_chunks_frame(struct nr_chunks *q, const struct nr_view *part,
+static int
+add_frame(struct nr_chunks *q, unsigned op, const struct nr_view *part,
     size_t nparts)
 {
 	size_t len = 0, i, n;
@@ -102,7 +102,7 @@ nr_chunks_frame(struct nr_chunks *q, const struct nr_view *part,
 		len += part[i].len;
 	if ((p = start = reserve(q, NR_FRAME_HEAD_MAX + len)) == NULL)
 		return ENOMEM;
-	p += nr_frame_head(p, NR_OP_TEXT, len, 0);
+	p += nr_frame_head(p, op, len, 0);
 	for (i = 0; i < nparts; i++) {
 		memcpy(p, part[i].p, part[i].len);
 		p += part[i].len;
@@ -111,6 +111,13 @@ nr_chunks_frame(struct nr_chunks *q, const struct nr_view *part,
 	q->tail->len += n;
 	q->bytes += n;
 	return NR_OK;
+}
+
+int
+nr_chunks_frame(struct nr_chunks *q, const struct nr_view *part,
+    size_t nparts)
+{
+	return add_frame(q, NR_OP_TEXT, part, nparts);
 }
 
 /* Less than this is not worth it. */
@@ -127,27 +134,17 @@ nr_pack(struct nr_deflater *d, struct nr_buf *b, struct nr_view line)
 
 /* What is its own is sent as it is, before what is packed. */
 static int
-add_packed(struct nr_chunks *q, const struct nr_view *part,
+add_packed(struct nr_chunks *q, const struct nr_view *own,
     const struct nr_buf *packed)
 {
-	size_t own = part[0].len + part[1].len + part[2].len, len, i;
-	unsigned char *p, *start;
+	unsigned char head[NR_DEFLATE_STORED];
+	const struct nr_view part[] = {
+		{ (const char *)head, sizeof(head) }, own[0], own[1], own[2],
+		{ packed->p, packed->len }
+	};
 
-	len = NR_DEFLATE_STORED + own + packed->len;
-	if ((p = start = reserve(q, NR_FRAME_HEAD_MAX + len)) == NULL)
-		return ENOMEM;
-	p += nr_frame_head(p, NR_OP_TEXT | NR_FRAME_PACKED, len, 0);
-	nr_deflate_stored(p, own);
-	p += NR_DEFLATE_STORED;
-	for (i = 0; i < 3; i++) {
-		memcpy(p, part[i].p, part[i].len);
-		p += part[i].len;
-	}
-	memcpy(p, packed->p, packed->len);
-	p += packed->len;
-	q->tail->len += (size_t)(p - start);
-	q->bytes += (size_t)(p - start);
-	return NR_OK;
+	nr_deflate_stored(head, own[0].len + own[1].len + own[2].len);
+	return add_frame(q, NR_OP_TEXT | NR_FRAME_PACKED, part, 5);
 }
 
 int

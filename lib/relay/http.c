@@ -121,16 +121,24 @@ for_operator(struct lws *wsi)
 	return v->metrics;
 }
 
-/* The head of an answer whose body will have len bytes. */
+/*
+ * The head of an answer whose body will have len bytes.
+ * after    seconds to wait before asking again, or 0
+ */
 static int
-write_head(struct lws *wsi, unsigned status, const char *type, size_t len)
+write_head(struct lws *wsi, unsigned status, const char *type, size_t len,
+    unsigned after)
 {
 	unsigned char buf[LWS_PRE + 2048], *start = buf + LWS_PRE;
 	unsigned char *p = start, *end = buf + sizeof(buf) - 1;
+	char seconds[16];
 
+	snprintf(seconds, sizeof(seconds), "%u", after);
 	return lws_add_http_common_headers(wsi, status, type, len, &p, end) ||
 	    (!for_operator(wsi) && (add_cors(wsi, &p, end) ||
 	    add_special(wsi, status, &p, end))) ||
+	    (after > 0 && add_header(wsi, "retry-after:", seconds, &p,
+	    end)) ||
 	    (type == page_type && add_safety(wsi, &p, end)) ||
 	    lws_finalize_write_http_header(wsi, start, &p, end) ? -1 : 0;
 }
@@ -139,7 +147,15 @@ write_head(struct lws *wsi, unsigned status, const char *type, size_t len)
 static int
 refuse(struct lws *wsi, unsigned status)
 {
-	(void)write_head(wsi, status, TEXT_TYPE, 0);
+	(void)write_head(wsi, status, TEXT_TYPE, 0, 0);
+	return -1;
+}
+
+/* Not now: say when to come again. */
+static int
+refuse_for_now(struct lws *wsi, unsigned status, unsigned seconds)
+{
+	(void)write_head(wsi, status, TEXT_TYPE, 0, seconds);
 	return -1;
 }
 
@@ -151,7 +167,7 @@ static int
 answer(struct nr_http *h, struct lws *wsi, unsigned status,
     const char *type, struct nr_buf *body)
 {
-	int rc = write_head(wsi, status, type, body->len - LWS_PRE);
+	int rc = write_head(wsi, status, type, body->len - LWS_PRE, 0);
 
 	if (rc == 0 && !has(wsi, WSI_TOKEN_HEAD_URI) &&
 	    body->len > LWS_PRE) {
@@ -240,21 +256,6 @@ ask_metrics(struct nr_relay *r, struct nr_http *h, struct lws *wsi)
 	    "text/plain; version=0.0.4", &b);
 }
 
-/* Not now: say when to come again. */
-static int
-refuse_for_now(struct lws *wsi, unsigned status, unsigned seconds)
-{
-	unsigned char buf[LWS_PRE + 1024], *start = buf + LWS_PRE;
-	unsigned char *p = start, *end = buf + sizeof(buf) - 1;
-	char after[16];
-
-	snprintf(after, sizeof(after), "%u", seconds);
-	(void)(lws_add_http_common_headers(wsi, status, TEXT_TYPE, 0, &p,
-	    end) || add_header(wsi, "retry-after:", after, &p, end) ||
-	    add_cors(wsi, &p, end) ||
-	    lws_finalize_write_http_header(wsi, start, &p, end));
-	return -1;
-}
 
 /* After how many seconds may whoever asks ask again?  0: now. */
 static unsigned

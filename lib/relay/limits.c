@@ -176,14 +176,14 @@ let_go(struct nr_limits *l, struct nr_party *p)
 		make_idle(l, p);
 }
 
-static void
-address_id(unsigned char id[33], const struct nr_ip *ip)
+static struct nr_party *
+hold_address(struct nr_limits *l, const struct nr_ip *ip)
 {
 	struct nr_ip group = nr_ip_group(ip);
+	unsigned char id[33] = { ADDRESS };
 
-	memset(id, 0, 33);
-	id[0] = ADDRESS;
 	memcpy(id + 1, group.bytes, sizeof(group.bytes));
+	return hold(l, id);
 }
 
 struct nr_lane *
@@ -233,15 +233,12 @@ nr_limits_connect(struct nr_limits *l, const struct nr_ip *ip, int to_stay)
 {
 	const struct nr_relay_config *c = l->relay->config;
 	struct nr_party *p = NULL;
-	unsigned char id[33];
 	enum nr_limit what;
 	int64_t now = nr_now_ns(), wait;
 
 	pthread_mutex_lock(&l->lock);
-	if (ip != NULL) {
-		address_id(id, ip);
-		p = hold(l, id);
-	}
+	if (ip != NULL)
+		p = hold_address(l, ip);
 	if ((wait = connect_wait(l, p, to_stay, now, &what)) == 0) {
 		nr_bucket_take(&l->connects, &c->connect_rate, 1, now);
 		if (p != NULL)
@@ -259,13 +256,11 @@ nr_limits_arrive(struct nr_limits *l, const struct nr_ip *ip,
     struct nr_party **party)
 {
 	uint64_t most = l->relay->config->ip_connections;
-	unsigned char id[33];
 	struct nr_party *p;
 	int rc = NR_OK;
 
-	address_id(id, ip);
 	pthread_mutex_lock(&l->lock);
-	if ((p = hold(l, id)) == NULL)
+	if ((p = hold_address(l, ip)) == NULL)
 		rc = ENOMEM;
 	else if (most > 0 && p->sockets >= most + most / 4 + SPARE_SOCKETS) {
 		nr_limits_hit(l->relay, NR_LIMIT_IP_CONNECTIONS);
@@ -292,13 +287,11 @@ int
 nr_limits_enter(struct nr_conn *c, const struct nr_ip *ip)
 {
 	struct nr_limits *l = c->relay->limits;
-	unsigned char id[33];
 
 	if (ip == NULL)
 		return NR_OK;
-	address_id(id, ip);
 	pthread_mutex_lock(&l->lock);
-	if ((c->party = hold(l, id)) != NULL)
+	if ((c->party = hold_address(l, ip)) != NULL)
 		c->party->connections++;
 	pthread_mutex_unlock(&l->lock);
 	return c->party != NULL ? NR_OK : ENOMEM;
@@ -352,15 +345,13 @@ nr_limits_key(struct nr_conn *c, unsigned n, const unsigned char key[32])
 	    p->connections >= config->key_connections) {
 		why = "rate-limited: too many connections with this key";
 		nr_limits_hit(c->relay, NR_LIMIT_KEY_CONNECTIONS);
-	} else if (nr_bucket_wait(&p->connects, &config->key_connect_rate, 1,
+	} else if (nr_bucket_try(&p->connects, &config->key_connect_rate, 1,
 	    now) > 0) {
 		why = "rate-limited: too many connections with this key, "
 		    "try again later";
 		nr_limits_hit(c->relay, NR_LIMIT_KEY_CONNECT);
 	}
 	if (why == NULL) {
-		nr_bucket_take(&p->connects, &config->key_connect_rate, 1,
-		    now);
 		p->connections++;
 		c->key_party[n] = p;
 		c->nkey_parties = n + 1;
@@ -464,15 +455,11 @@ refused(struct nr_conn *c, int64_t now)
 
 	if (p == NULL)
 		return;
-	if (nr_bucket_wait(&p->refusals, &config->ip_refusals, 1, now) == 0) {
-		nr_bucket_take(&p->refusals, &config->ip_refusals, 1, now);
+	if (nr_bucket_try(&p->refusals, &config->ip_refusals, 1, now) == 0)
 		return;
-	}
 	nr_conn_doom(c, NR_CLOSE_POLICY, "rate-limited: too much");
-	if (nr_bucket_wait(&p->closes, &config->ip_closes, 1, now) == 0) {
-		nr_bucket_take(&p->closes, &config->ip_closes, 1, now);
+	if (nr_bucket_try(&p->closes, &config->ip_closes, 1, now) == 0)
 		return;
-	}
 	if (p->banned_until <= now && config->ban_seconds > 0) {
 		p->banned_until = now +
 		    (int64_t)config->ban_seconds * SECOND;

@@ -76,6 +76,16 @@ end_sub(struct nr_conn *c, struct nr_sub *s)
 	nr_sub_unref(s);
 }
 
+/* End what this id stands for, if it stands for something. */
+static void
+drop(struct nr_conn *c, struct nr_view id, int count)
+{
+	struct nr_sub *s = detach(c, id, count);
+
+	if (s != NULL)
+		end_sub(c, s);
+}
+
 /* Forget those that were closed from our side. */
 static void
 sweep_closed(struct nr_conn *c)
@@ -252,12 +262,11 @@ req(struct nr_conn *c, const struct nr_client_message *m)
 	struct nr_view id = { m->subid, m->subid_len };
 	int count = m->verb == NR_CLIENT_COUNT;
 	const char *why = NULL;
-	struct nr_sub *s, *old;
+	struct nr_sub *s;
 	int rc = NR_OK;
 
 	/* A REQ on an id that is in use replaces what it stood for. */
-	if ((old = detach(c, id, count)) != NULL)
-		end_sub(c, old);
+	drop(c, id, count);
 	sweep_closed(c);
 	if (c->nsubs >= c->relay->config->max_subscriptions) {
 		nr_limits_hit(c->relay, NR_LIMIT_SUBSCRIPTIONS);
@@ -310,7 +319,6 @@ refuse(struct nr_conn *c, const struct nr_client_message *m,
     const char *why)
 {
 	struct nr_view id = { m->subid, m->subid_len };
-	struct nr_sub *old;
 
 	switch (m->verb) {
 	case NR_CLIENT_EVENT:
@@ -321,9 +329,7 @@ refuse(struct nr_conn *c, const struct nr_client_message *m,
 		break;
 	case NR_CLIENT_REQ:
 	case NR_CLIENT_COUNT:
-		old = detach(c, id, m->verb == NR_CLIENT_COUNT);
-		if (old != NULL)
-			end_sub(c, old);
+		drop(c, id, m->verb == NR_CLIENT_COUNT);
 		closed(c, id, why);
 		break;
 	case NR_CLIENT_CLOSE:
@@ -371,7 +377,6 @@ nr_session_message(struct nr_conn *c, const char *text, size_t len)
 {
 	struct nr_client_message m;
 	struct nr_view id;
-	struct nr_sub *s;
 	const char *why;
 	int has_sub, rc;
 
@@ -405,8 +410,7 @@ nr_session_message(struct nr_conn *c, const char *text, size_t len)
 		req(c, &m);
 		break;
 	case NR_CLIENT_CLOSE:
-		if ((s = detach(c, id, 0)) != NULL)
-			end_sub(c, s);
+		drop(c, id, 0);
 		break;
 	case NR_CLIENT_AUTH:
 		nr_access_auth(c, m.event);

@@ -126,7 +126,7 @@ add_frame(struct link *l, char type, const void *p, size_t len)
 	if (l->out.len + HEAD + len > OUT_MAX)
 		return EAGAIN;
 	write_head(head, type, len);
-	if ((rc = nr_buf_reserve(&l->out, l->out.len + HEAD + len)) != NR_OK)
+	if ((rc = nr_buf_reserve(&l->out, HEAD + len)) != NR_OK)
 		return rc;
 	(void)nr_buf_add(&l->out, head, HEAD);
 	return nr_buf_add(&l->out, p, len);
@@ -216,7 +216,7 @@ receive(struct link *l)
 	ssize_t n;
 	int rc;
 
-	if ((rc = nr_buf_reserve(&l->in, l->in.len + READ_MAX)) != NR_OK)
+	if ((rc = nr_buf_reserve(&l->in, READ_MAX)) != NR_OK)
 		return rc;
 	io.iov_base = l->in.p + l->in.len;
 	io.iov_len = READ_MAX;

@@ -52,14 +52,6 @@ nr_compact_stopped(struct nr_compaction *c)
 	return c->stopped;
 }
 
-static void
-nap(int64_t ms)
-{
-	struct timespec t = { ms / 1000, ms % 1000 * 1000000 };
-
-	nanosleep(&t, NULL);
-}
-
 void
 nr_compact_pace(struct nr_compaction *c, size_t n)
 {
@@ -69,7 +61,7 @@ nr_compact_pace(struct nr_compaction *c, size_t n)
 		return;
 	until = nr_now_ms() + (int64_t)((double)n * 1000 / (double)c->rate);
 	while (nr_now_ms() < until && !nr_compact_stopped(c))
-		nap(until - nr_now_ms() < 50 ? 5 : 50);
+		nr_sleep_ms(until - nr_now_ms() < 50 ? 5 : 50);
 }
 
 /* ---- the records of all segments ---------------------------------------------- */
@@ -154,7 +146,7 @@ nr_compact_wait(struct nr_store *st)
 		(void)mdb_reader_list(st->env, see_reader, &o);
 		if (o.txn >= now)
 			return 1;
-		nap(5);
+		nr_sleep_ms(5);
 	} while (nr_now_ms() < until);
 	return 0;
 }
@@ -293,7 +285,7 @@ settle(struct nr_store *st, struct nr_compaction *c, const struct segment *s)
 		rc = nr_store_settle(st, SETTLE_MS);
 		if (rc != NR_OK && rc != NR_EBUSY && rc != NR_EFULL)
 			return rc;
-		nap(SETTLE_MS / 10);
+		nr_sleep_ms(SETTLE_MS / 10);
 	}
 	return NR_OK;
 }
@@ -420,21 +412,6 @@ pretend(const struct nr_compaction *c, const struct segment *s)
 		c->report(c->ctx, &would);
 }
 
-/* Others may have compacted it since it was chosen. */
-static int
-renew(struct nr_store *st, struct segment *s)
-{
-	MDB_txn *txn = NULL;
-	int rc;
-
-	if ((rc = nr_index_read(st, &txn)) != 0)
-		return rc;
-	rc = nr_segrec_get(txn, st->dbi[NR_T_SEGMENT], s->number, &s->rec);
-	mdb_txn_abort(txn);
-	nr_index_read_end(st);
-	return rc;
-}
-
 static int
 locked(struct nr_store *st, struct nr_compaction *c, struct segment *s,
     int last)
@@ -444,7 +421,7 @@ locked(struct nr_store *st, struct nr_compaction *c, struct segment *s,
 	if ((rc = nr_compact_lock(st)) != NR_OK)
 		return rc;
 	rc = nr_compact_resume(st);
-	if (rc == NR_OK && s != NULL && (rc = renew(st, s)) == NR_OK &&
+	if (rc == NR_OK && s != NULL && (rc = nr_segrec_read(st, s->number, &s->rec)) == NR_OK &&
 	    worth_it(c, s, last))
 		rc = compact_segment(st, c, s, last);
 	nr_compact_unlock(st);
@@ -523,14 +500,8 @@ int
 nr_store_scrub_since(struct nr_store *st, int64_t *since)
 {
 	struct nr_head head;
-	MDB_txn *txn = NULL;
-	int rc;
+	int rc = nr_head_read(st, &head);
 
-	if ((rc = nr_index_read(st, &txn)) != 0)
-		return nr_store_rc(st, rc);
-	rc = nr_head_get(txn, st, &head);
-	mdb_txn_abort(txn);
-	nr_index_read_end(st);
 	if (rc == NR_OK)
 		*since = head.scrub_since;
 	return nr_store_rc(st, rc);
@@ -560,7 +531,7 @@ nr_store_compact(struct nr_store *st, struct nr_compaction *c)
 			full = 1;
 			rc = NR_OK;
 		}
-		nap(5);		/* for whoever waits for the lock */
+		nr_sleep_ms(5);		/* for whoever waits for the lock */
 	}
 	free(s);
 	if (rc == NR_OK && c->scrub && !c->dry_run && !c->stopped)

@@ -276,6 +276,20 @@ nr_head_get(MDB_txn *txn, struct nr_store *st, struct nr_head *out)
 }
 
 int
+nr_head_read(struct nr_store *st, struct nr_head *out)
+{
+	MDB_txn *txn = NULL;
+	int rc;
+
+	if ((rc = nr_index_read(st, &txn)) != 0)
+		return rc;
+	rc = nr_head_get(txn, st, out);
+	mdb_txn_abort(txn);
+	nr_index_read_end(st);
+	return rc;
+}
+
+int
 nr_meta_put(MDB_txn *txn, MDB_dbi dbi, const char *name, const void *p,
     size_t size)
 {

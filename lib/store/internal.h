@@ -98,8 +98,10 @@ void	nr_maps_begin(struct nr_maps *m, struct nr_store *st, MDB_txn *txn,
 int	nr_maps_line(struct nr_maps *m, struct nr_view *line,
 	    const struct nr_place *at);
 
-/* A segment's record, or MDB_NOTFOUND. */
+/* A segment's record, or MDB_NOTFOUND; in a transaction or one of its own. */
 int	nr_segrec_get(MDB_txn *txn, MDB_dbi segments, uint32_t segment,
+	    struct nr_segrec *out);
+int	nr_segrec_read(struct nr_store *st, uint32_t segment,
 	    struct nr_segrec *out);
 
 /* Changes to a segment's record that wait for the commit. */
@@ -165,6 +167,7 @@ int	nr_store_rc(struct nr_store *st, int rc);
 int	nr_meta_get(MDB_txn *txn, MDB_dbi dbi, const char *name, void *p,
 	    size_t size, size_t *len);
 int	nr_head_get(MDB_txn *txn, struct nr_store *st, struct nr_head *out);
+int	nr_head_read(struct nr_store *st, struct nr_head *out);
 int	nr_meta_put(MDB_txn *txn, MDB_dbi dbi, const char *name,
 	    const void *p, size_t size);
 

@@ -40,6 +40,20 @@ nr_segrec_get(MDB_txn *txn, MDB_dbi segments, uint32_t segment,
 	return NR_OK;
 }
 
+int
+nr_segrec_read(struct nr_store *st, uint32_t segment, struct nr_segrec *out)
+{
+	MDB_txn *txn = NULL;
+	int rc;
+
+	if ((rc = nr_index_read(st, &txn)) != 0)
+		return rc;
+	rc = nr_segrec_get(txn, st->dbi[NR_T_SEGMENT], segment, out);
+	mdb_txn_abort(txn);
+	nr_index_read_end(st);
+	return rc;
+}
+
 static int
 generation(struct nr_maps *m, uint32_t *gen, const struct nr_place *at)
 {

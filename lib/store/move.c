@@ -11,11 +11,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "util/err.h"
 #include "util/times.h"
 
+#define REST_MS		5	/* others want to write, too */
 #define SLICE_MS	10	/* in one transaction */
 #define LOOK		64	/* events between looks at the clock */
 
@@ -216,14 +216,13 @@ move_some(struct nr_writer *w, void *ctx, int *changed)
 static int
 move_all(struct nr_store *st, struct move *m)
 {
-	static const struct timespec rest = { 0, 5000000 };
 	int rc;
 
 	do {
 		rc = nr_transact(st, move_some, m, 0);
 		m->from = m->number;
 		if (rc == NR_OK && !m->done)
-			nanosleep(&rest, NULL);
+			nr_sleep_ms(REST_MS);
 	} while (rc == NR_OK && !m->done);
 	return rc;
 }
@@ -232,14 +231,8 @@ int
 nr_move_segment(struct nr_store *st, uint32_t segment)
 {
 	struct move m = { .segment = segment };
-	MDB_txn *txn = NULL;
-	int rc;
+	int rc = nr_segrec_read(st, segment, &m.rec);
 
-	if ((rc = nr_index_read(st, &txn)) != 0)
-		return rc;
-	rc = nr_segrec_get(txn, st->dbi[NR_T_SEGMENT], segment, &m.rec);
-	mdb_txn_abort(txn);
-	nr_index_read_end(st);
 	if (rc == NR_OK)
 		rc = nr_log_size(&st->log, segment, m.rec.gen + 1, &m.bytes);
 	if (rc == NR_OK)

@@ -80,15 +80,10 @@ static int
 log_reaches(struct nr_store *st)
 {
 	struct nr_head head;
-	MDB_txn *txn = NULL;
 	uint64_t size;
 	int rc;
 
-	if ((rc = nr_index_read(st, &txn)) != 0)
-		return rc;
-	rc = nr_head_get(txn, st, &head);
-	mdb_txn_abort(txn);
-	nr_index_read_end(st);
+	rc = nr_head_read(st, &head);
 	if (rc != NR_OK || head.end.segment == 0)
 		return rc;
 	rc = nr_log_size(&st->log, head.end.segment, 0, &size);
@@ -208,15 +203,10 @@ static int
 has_tail(struct nr_store *st, int *yes)
 {
 	struct nr_head head;
-	MDB_txn *txn = NULL;
 	uint64_t size = 0;
 	int rc;
 
-	if ((rc = nr_index_read(st, &txn)) != 0)
-		return rc;
-	rc = nr_head_get(txn, st, &head);
-	mdb_txn_abort(txn);
-	nr_index_read_end(st);
+	rc = nr_head_read(st, &head);
 	if (rc == NR_OK && head.end.segment != 0)
 		rc = nr_log_size(&st->log, head.end.segment, 0, &size);
 	*yes = rc == NR_OK && (size > head.end.offset ||

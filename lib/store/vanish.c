@@ -17,7 +17,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "event/tags.h"
 #include "util/err.h"
@@ -26,6 +25,7 @@
 
 #define BATCH		500	/* events killed in one transaction */
 #define SLICE_MS	5	/* and for how long, about */
+#define REST_MS		5	/* others want to write, too */
 #define LOOK		16	/* events between looks at the clock */
 
 /* ---- the table --------------------------------------------------------------- */
@@ -304,7 +304,6 @@ stopped(int (*stop)(void *ctx), void *ctx)
 static int
 sweep_all(struct sweep *s, int (*stop)(void *ctx), void *ctx)
 {
-	static const struct timespec rest = { 0, 5000000 };
 	int rc;
 
 	do {
@@ -313,8 +312,7 @@ sweep_all(struct sweep *s, int (*stop)(void *ctx), void *ctx)
 		while (rc == NR_OK && s->done < s->n) {
 			rc = nr_transact(s->st, kill_some, s, 0);
 			s->done = s->next;
-			/* Others want to write, too. */
-			nanosleep(&rest, NULL);
+			nr_sleep_ms(REST_MS);
 		}
 		/* Their entries in the index are merged away. */
 		if (rc == NR_OK) {

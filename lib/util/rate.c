@@ -5,33 +5,16 @@
 
 #include <string.h>
 
+#include "util/number.h"
 
 #define DEBT_MAX	((double)86400 * 1e9)	/* nobody waits for longer */
 
-/* Digits, with K, M or G behind them, which are powers of 1024. */
+#define COUNT_MAX	(UINT64_C(1) << 50)	/* times stay exact enough */
+
 static int
 read_count(const char **p, uint64_t *out)
 {
-	static const char unit[] = "KMG";
-	const char *s = *p, *u;
-	uint64_t v = 0;
-
-	if (*s < '0' || *s > '9')
-		return 0;
-	for (; *s >= '0' && *s <= '9'; s++) {
-		if (v > UINT64_C(1000000000000))
-			return 0;
-		v = 10 * v + (uint64_t)(*s - '0');
-	}
-	if (*s != '\0' && (u = strchr(unit, *s)) != NULL) {
-		if (v > UINT64_C(1) << 20)
-			return 0;
-		v <<= 10 * (u - unit + 1);
-		s++;
-	}
-	*out = v;
-	*p = s;
-	return 1;
+	return nr_number_read(p, "KMG", out) == 1 && *out <= COUNT_MAX;
 }
 
 /* A time: a unit, which may have a number before it. */
@@ -121,4 +104,15 @@ nr_bucket_take(struct nr_bucket *b, const struct nr_rate *r, uint64_t n,
 	if (t > DEBT_MAX + time_of(r, r->burst))
 		t = DEBT_MAX + time_of(r, r->burst);
 	b->full_at = now + (int64_t)t;
+}
+
+int64_t
+nr_bucket_try(struct nr_bucket *b, const struct nr_rate *r, uint64_t n,
+    int64_t now)
+{
+	int64_t wait = nr_bucket_wait(b, r, n, now);
+
+	if (wait == 0)
+		nr_bucket_take(b, r, n, now);
+	return wait;
 }

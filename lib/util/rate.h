@@ -35,6 +35,10 @@ int	nr_rate_parse(struct nr_rate *out, const char *text);
 int64_t	nr_bucket_wait(const struct nr_bucket *b, const struct nr_rate *r,
 	    uint64_t n, int64_t now);
 
+/* Take n if they are there; else how long until they are. */
+int64_t	nr_bucket_try(struct nr_bucket *b, const struct nr_rate *r,
+	    uint64_t n, int64_t now);
+
 /* Take n, whether they are there or not: what is owed has to come first. */
 void	nr_bucket_take(struct nr_bucket *b, const struct nr_rate *r,
 	    uint64_t n, int64_t now);

@@ -25,6 +25,14 @@ nr_now_ms(void)
 	return nr_now_ns() / 1000000;
 }
 
+void
+nr_sleep_ms(int64_t ms)
+{
+	struct timespec t = { (time_t)(ms / 1000), ms % 1000 * 1000000 };
+
+	nanosleep(&t, NULL);
+}
+
 /* Digits to a number that may be multiplied by a week's milliseconds. */
 static const char *
 number(const char *p, int64_t *out)

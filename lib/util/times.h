@@ -10,6 +10,9 @@
 int64_t	nr_now_ms(void);
 int64_t	nr_now_ns(void);
 
+/* Less than that, where a signal comes. */
+void	nr_sleep_ms(int64_t ms);
+
 /*
  * Read a time: Unix seconds (1700000000), ISO 8601 (2023-11-14,
  * 2023-11-14T22:13:20Z, 2023-11-14T22:13+01:00; UTC where no zone is
