@@ -19,11 +19,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "bench/auth.h"
 #include "bench/hist.h"
 #include "bench/mix.h"
 #include "bench/peers.h"
 #include "event/event.h"
+#include "event/sign.h"
+#include "event/verify.h"
 #include "tool.h"
 #include "util/err.h"
 #include "util/hex.h"
@@ -45,7 +46,8 @@ struct publisher {
 struct load {
 	const char	*url;
 	int		 packed, authed;
-	struct nr_auth	*auth;
+	struct nr_key	*key;
+	struct nr_verifier *hasher;
 	unsigned	 known_as;		/* connections that are */
 	unsigned	 connections, in_flight, seconds, filters;
 	uint64_t	 seed, most;		/* events or queries */
@@ -290,6 +292,17 @@ take_end(struct load *l, struct nr_peer *p)
 
 /* ---- who asks ------------------------------------------------------------------------ */
 
+/* A key by seed: no secret. */
+static void
+make_key(struct load *l)
+{
+	unsigned char secret[32] = { 1 };
+
+	memcpy(secret + 1, &l->seed, sizeof(l->seed));
+	need(nr_key_new(&l->key, secret), "AUTH");
+	need(nr_verifier_new(&l->hasher), "AUTH");
+}
+
 /* ["AUTH","<challenge>"] */
 static void
 prove(struct load *l, struct nr_peer *p, const char *text, size_t len)
@@ -300,7 +313,7 @@ prove(struct load *l, struct nr_peer *p, const char *text, size_t len)
 
 	if (len < 11)
 		return;
-	need(nr_auth_event(l->auth, &b, l->url,
+	need(nr_sign_auth(l->key, l->hasher, &b, l->url,
 	    (struct nr_view){ text + 9, len - 11 }), "AUTH");
 	part[1] = (struct nr_view){ b.p, b.len };
 	need(nr_peer_send(p, part, 3), "send");
@@ -361,7 +374,7 @@ on_text(struct nr_peer *p, const char *text, size_t len)
 		return;
 	}
 	if (len > 7 && memcmp(text, "[\"AUTH\"", 7) == 0) {
-		if (l->auth != NULL)
+		if (l->key != NULL)
 			prove(l, p, text, len);
 		return;
 	}
@@ -387,7 +400,7 @@ connect_all(struct load *l, unsigned n)
 	int rc;
 
 	if (l->authed)
-		need(nr_auth_new(&l->auth, l->seed), "AUTH");
+		make_key(l);
 	if ((rc = nr_peers_open(&l->peers, l->url, n, l->packed, &calls,
 	    l)) == NR_EINVAL)
 		nr_bad_usage("%s: not a ws:// URL", l->url);
@@ -676,7 +689,8 @@ nr_bench_load(int argc, char *argv[])
 	status = mode(&l);
 	nr_mix_free(l.mix);
 	nr_peers_free(l.peers);
-	nr_auth_free(l.auth);
+	nr_key_free(l.key);
+	nr_verifier_free(l.hasher);
 	free(l.hist);
 	free(l.publisher);
 	free(l.at_filter);

@@ -105,6 +105,7 @@ const char *nr_event_peek_id(const char *json, size_t len);
 #define NR_KIND_DELETION	5	/* NIP-09 */
 #define NR_KIND_VANISH		62	/* NIP-62 */
 #define NR_KIND_GIFT_WRAP	1059	/* NIP-59 */
+#define NR_KIND_AUTH		22242	/* NIP-42 */
 
 /* Is it one of those that ask for others to be deleted? */
 static inline int

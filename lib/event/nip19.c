@@ -161,10 +161,25 @@ nr_nip19_decode(struct nr_nip19 *out, const char *text)
 		return n == 32;
 	}
 	if (out->type == NR_NIP19_NSEC) {
-		memset(data, 0, sizeof(data));
+		explicit_bzero(data, sizeof(data));
 		return 1;
 	}
 	return tlv(out, data, n);
+}
+
+int
+nr_nip19_nsec(unsigned char secret[32], const char *text)
+{
+	unsigned char data[TEXT_MAX];
+	size_t prefix, n;
+	int yes;
+
+	yes = bech32(text, &prefix, data, &n) && prefix == 4 &&
+	    memcmp(text, "nsec", 4) == 0 && n == 32;
+	if (yes)
+		memcpy(secret, data, 32);
+	explicit_bzero(data, sizeof(data));
+	return yes;
 }
 
 void

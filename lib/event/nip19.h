@@ -1,6 +1,7 @@
 /*
  * nip19.h - the names that people copy and paste: npub, note, nprofile,
- * nevent, naddr (NIP-19).  Secret keys are recognised and refused.
+ * nevent, naddr (NIP-19).  Secret keys are recognised and refused, but by
+ * nr_nip19_nsec().
  */
 #ifndef NR_EVENT_NIP19_H
 #define NR_EVENT_NIP19_H
@@ -34,6 +35,12 @@ struct nr_nip19 {
  * Returns 1, or 0 where it is no valid NIP-19 name.
  */
 int	nr_nip19_decode(struct nr_nip19 *out, const char *text);
+
+/*
+ * Decode a secret key, which the caller wipes.
+ * Returns 1, or 0 where text is no nsec.
+ */
+int	nr_nip19_nsec(unsigned char secret[32], const char *text);
 
 #define NR_NPUB_SIZE	64	/* bytes of an npub, with its NUL */
 

@@ -18,7 +18,6 @@
 #include "wire/message.h"
 #include "wire/url.h"
 
-#define KIND_AUTH	22242
 #define AUTH_SECONDS	600	/* its created_at may be off by this */
 
 struct nr_access {
@@ -227,7 +226,7 @@ prove(struct nr_access *a, struct nr_conn *c, const struct nr_event *ev)
 	const char *why;
 	enum nr_verdict v;
 
-	if (ev->kind != KIND_AUTH)
+	if (ev->kind != NR_KIND_AUTH)
 		return "invalid: AUTH takes an event of kind 22242";
 	if (ev->created_at < now - AUTH_SECONDS ||
 	    ev->created_at > now + AUTH_SECONDS)
@@ -393,7 +392,7 @@ nr_access_write(struct nr_conn *c, const struct nr_event *ev)
 
 	if (why != NULL)
 		return why;
-	if (ev->kind == KIND_AUTH)
+	if (ev->kind == NR_KIND_AUTH)
 		return "invalid: kind 22242 goes into an AUTH message";
 	if (!nr_event_protected(ev) || has_key(c, ev->pubkey))
 		return NULL;

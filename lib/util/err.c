@@ -45,6 +45,15 @@ nr_strerror(int rc)
 		return "there is no store in this directory";
 	case NR_ESTALE:
 		return "the log has been compacted meanwhile: try again";
+	case NR_EKEY:
+		return "no secret key (64 lower-case hex digits, nsec)";
+	case NR_EKEYTYPE:
+		return "neither a file nor a pipe";
+	case NR_EKEYOWNER:
+		return "a key file must belong to you or to root";
+	case NR_EKEYMODE:
+		return "a key file must be closed to group and others "
+		    "(chmod 600)";
 	}
 	return "unknown error";
 }

@@ -25,7 +25,11 @@ enum nr_rc {
 	NR_EINVAL	= -13,	/* malformed text given by the user */
 	NR_ETIMEOUT	= -14,	/* the deadline has passed */
 	NR_ENOSTORE	= -15,	/* a directory without a store in it */
-	NR_ESTALE	= -16	/* what was read has moved: look again */
+	NR_ESTALE	= -16,	/* what was read has moved: look again */
+	NR_EKEY		= -17,	/* no secret key */
+	NR_EKEYTYPE	= -18,	/* what a key must not be read from */
+	NR_EKEYOWNER	= -19,	/* a key file that is somebody else's */
+	NR_EKEYMODE	= -20	/* a key file that is open to others */
 };
 
 /*
