@@ -93,6 +93,10 @@ $(fuzzers): $B/tests/fuzz/%: $B/tests/fuzz/%.o \
 libs_fuzz_auth := $(libs_nr-serve)
 libs_fuzz_http := $(libs_nr-serve)
 
+# For the test suite of github.com/hoytech/negentropy: says where it is.
+negentropy-harness: $B/tests/tools/negentropy-harness
+	@echo $(CURDIR)/$<
+
 # For LD_PRELOAD: never sanitized, in no program of ours.
 preload := $B/tests/fault.so
 $(preload): tests/preload/fault.c
@@ -217,6 +221,7 @@ clean:
 	$(lib_obj:.o=.d) $(prog_src:%.c=$B/%.d) $(tool_obj:.o=.d)
 
 .PHONY: all bench check check-built clean deps fuzz fuzz-built fuzz-deps \
-	fuzz-planted install load run soak test-deps torture uninstall
+	fuzz-planted install load negentropy-harness run soak \
+	test-deps torture uninstall
 .DELETE_ON_ERROR:
 .SECONDARY:

@@ -8,6 +8,7 @@ event
 filter
 store
 wire
+negentropy
 relay bench'
 
 printf '%s\n' $order | sort >want
