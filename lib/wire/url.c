@@ -8,6 +8,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "wire/ip.h"
+
 /* The text up to end, as a string in room bytes; 0 where it is too long. */
 static int
 copy(char *out, size_t room, const char *from, const char *end)
@@ -115,6 +117,36 @@ nr_url_parse(struct nr_url *u, const char *text, size_t len)
 	return set_host(u, p, colon != NULL ? colon : host_end) &&
 	    set_port(u, colon != NULL ? colon + 1 : host_end, host_end) &&
 	    set_path(u, host_end, end);
+}
+
+/* Is it this machine: localhost, a name below it, a loopback address? */
+static int
+is_local(const char *host)
+{
+	static const char local[] = "localhost";
+	size_t n = strlen(host), m = sizeof(local) - 1;
+	struct nr_ip ip;
+
+	if (n >= m && strcmp(host + n - m, local) == 0)
+		return n == m || host[n - m - 1] == '.';
+	return nr_ip_parse(&ip, host, n) && nr_ip_is_loopback(&ip);
+}
+
+int
+nr_url_parse_operand(struct nr_url *u, const char *text, size_t len)
+{
+	char full[sizeof("wss://") + sizeof(u->host) + sizeof(u->path) + 16];
+	int n;
+
+	if (memmem(text, len, "://", 3) != NULL)
+		return nr_url_parse(u, text, len);
+	n = snprintf(full, sizeof(full), "wss://%.*s", (int)len, text);
+	if (n >= (int)sizeof(full) || !nr_url_parse(u, full, (size_t)n))
+		return 0;
+	if (!is_local(u->host))
+		return 1;
+	n = snprintf(full, sizeof(full), "ws://%.*s", (int)len, text);
+	return nr_url_parse(u, full, (size_t)n);
 }
 
 int

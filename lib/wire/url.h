@@ -21,6 +21,14 @@ struct nr_url {
  */
 int	nr_url_parse(struct nr_url *out, const char *text, size_t len);
 
+/*
+ * The same for what people write: without a scheme, ws:// is meant for
+ * localhost and loopback addresses and wss:// for all others.  An IPv6
+ * address has brackets wherever a port could follow it.
+ */
+int	nr_url_parse_operand(struct nr_url *out, const char *text,
+	    size_t len);
+
 int	nr_url_same(const struct nr_url *a, const struct nr_url *b);
 
 #endif
