@@ -180,7 +180,7 @@ recall_time(const struct load *l, const char *id)
 }
 
 static void
-publish_more(struct load *l, struct nr_peer *p)
+publish_more(struct load *l, struct nr_bench_peer *p)
 {
 	struct publisher *pub = p->user;
 	struct nr_view part[3] = { { "[\"EVENT\",", 9 }, { NULL, 0 },
@@ -194,7 +194,7 @@ publish_more(struct load *l, struct nr_peer *p)
 		f->id = part[1].p + 7;
 		f->sent = nr_now_ns();
 		remember_time(l, f->id, f->sent);
-		need(nr_peer_send(p, part, 3), "send");
+		need(nr_bench_send(p, part, 3), "send");
 		l->sent++;
 	}
 }
@@ -209,7 +209,7 @@ note_refusal(struct load *l, const char *text, size_t len)
 
 /* ["OK","<id>",true,...] */
 static void
-take_ok(struct load *l, struct nr_peer *p, const char *text, size_t len)
+take_ok(struct load *l, struct nr_bench_peer *p, const char *text, size_t len)
 {
 	struct publisher *pub = p->user;
 	unsigned i;
@@ -241,7 +241,7 @@ take_ok(struct load *l, struct nr_peer *p, const char *text, size_t len)
 /* ---- querying ------------------------------------------------------------------ */
 
 static void
-ask(struct load *l, struct nr_peer *p)
+ask(struct load *l, struct nr_bench_peer *p)
 {
 	struct nr_view part[3] = { { "[\"REQ\",\"q\",", 11 }, { NULL, 0 },
 	    { "]", 1 } };
@@ -258,12 +258,12 @@ ask(struct load *l, struct nr_peer *p)
 	l->got[i] = 0;
 	l->asked[i] = nr_now_ns();
 	l->sent++;
-	need(nr_peer_send(p, part, 3), "send");
+	need(nr_bench_send(p, part, 3), "send");
 }
 
 /* ["COUNT","q",{"count":7}] */
 static void
-take_count(struct load *l, struct nr_peer *p, const char *text, size_t len)
+take_count(struct load *l, struct nr_bench_peer *p, const char *text, size_t len)
 {
 	const char *n = memmem(text, len, "{\"count\":", 9);
 
@@ -274,7 +274,7 @@ take_count(struct load *l, struct nr_peer *p, const char *text, size_t len)
 }
 
 static void
-take_end(struct load *l, struct nr_peer *p)
+take_end(struct load *l, struct nr_bench_peer *p)
 {
 	struct nr_view close_it = { "[\"CLOSE\",\"q\"]", 13 };
 	unsigned i = p->index;
@@ -286,7 +286,7 @@ take_end(struct load *l, struct nr_peer *p)
 		l->wrong++;
 	l->finished = nr_now_ns();
 	if (!l->counting)
-		need(nr_peer_send(p, &close_it, 1), "send");
+		need(nr_bench_send(p, &close_it, 1), "send");
 	ask(l, p);
 }
 
@@ -305,7 +305,7 @@ make_key(struct load *l)
 
 /* ["AUTH","<challenge>"] */
 static void
-prove(struct load *l, struct nr_peer *p, const char *text, size_t len)
+prove(struct load *l, struct nr_bench_peer *p, const char *text, size_t len)
 {
 	struct nr_view part[3] = { { "[\"AUTH\",", 8 }, { NULL, 0 },
 	    { "]", 1 } };
@@ -316,7 +316,7 @@ prove(struct load *l, struct nr_peer *p, const char *text, size_t len)
 	need(nr_sign_auth(l->key, l->hasher, &b, l->url,
 	    (struct nr_view){ text + 9, len - 11 }), "AUTH");
 	part[1] = (struct nr_view){ b.p, b.len };
-	need(nr_peer_send(p, part, 3), "send");
+	need(nr_bench_send(p, part, 3), "send");
 	nr_buf_free(&b);
 }
 
@@ -331,7 +331,7 @@ take_proof(struct load *l, const char *text, size_t len)
 /* ---- what comes in ---------------------------------------------------------------- */
 
 static void
-on_text(struct nr_peer *p, const char *text, size_t len)
+on_text(struct nr_bench_peer *p, const char *text, size_t len)
 {
 	struct load *l = p->all->user;
 	int64_t at;
@@ -383,7 +383,7 @@ on_text(struct nr_peer *p, const char *text, size_t len)
 }
 
 static void
-on_closed(struct nr_peer *p)
+on_closed(struct nr_bench_peer *p)
 {
 	struct load *l = p->all->user;
 
@@ -394,7 +394,7 @@ on_closed(struct nr_peer *p)
 static void
 connect_all(struct load *l, unsigned n)
 {
-	static const struct nr_peer_calls calls = {
+	static const struct nr_bench_calls calls = {
 		.text = on_text, .closed = on_closed
 	};
 	int rc;
@@ -492,7 +492,7 @@ load_publish(struct load *l)
 	for (i = 0; i < l->connections; i++) {
 		l->peers->peer[i].user = &l->publisher[i];
 		publish_more(l, &l->peers->peer[i]);
-		nr_peer_flush(&l->peers->peer[i]);
+		nr_bench_flush(&l->peers->peer[i]);
 	}
 	run_until(l, published);
 	return report(l, "publish", "published", l->accepted + l->refused,
@@ -525,7 +525,7 @@ load_query(struct load *l)
 	l->stop = l->start + (int64_t)l->seconds * 1000000000;
 	for (i = 0; i < l->connections; i++) {
 		ask(l, &l->peers->peer[i]);
-		nr_peer_flush(&l->peers->peer[i]);
+		nr_bench_flush(&l->peers->peer[i]);
 	}
 	run_until(l, answered);
 	return report(l, l->counting ? "count" : "query", "queries", l->eose, cpu_seconds() - cpu);
@@ -555,7 +555,7 @@ static int
 load_fanout(struct load *l)
 {
 	struct nr_view all = { "[\"REQ\",\"s\",{\"limit\":0}]", 23 };
-	struct nr_peer *pub;
+	struct nr_bench_peer *pub;
 	double cpu;
 	unsigned i;
 
@@ -564,8 +564,8 @@ load_fanout(struct load *l)
 		l->most = 1000;
 	connect_all(l, l->connections + 1);
 	for (i = 0; i < l->connections; i++) {
-		need(nr_peer_send(&l->peers->peer[i], &all, 1), "send");
-		nr_peer_flush(&l->peers->peer[i]);
+		need(nr_bench_send(&l->peers->peer[i], &all, 1), "send");
+		nr_bench_flush(&l->peers->peer[i]);
 	}
 	run_until(l, subscribed);
 	for (l->nids = 1024; l->nids < 4 * l->most; l->nids *= 2)
@@ -578,7 +578,7 @@ load_fanout(struct load *l)
 	cpu = cpu_seconds();
 	l->start = nr_now_ns();
 	publish_more(l, pub);
-	nr_peer_flush(pub);
+	nr_bench_flush(pub);
 	run_until(l, fanned_out);
 	if (l->known > 0)
 		nr_warn("%" PRIu64 " events were stored already, and are "

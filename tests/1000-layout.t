@@ -9,12 +9,12 @@ filter
 store
 wire
 negentropy
-relay bench'
+relay bench client'
 
 printf '%s\n' $order | sort >want
 ls "$top/lib" >got
 same 'every folder of lib/ has a place'	want got
-sed -n '/^    util$/,/^    relay, bench$/s/^    //p' \
+sed -n '/^    util$/,/^    relay, bench, client$/s/^    //p' \
     "$top/CONTRIBUTING.md" | tr -d , >got
 printf '%s\n' "$order" >want
 same 'CONTRIBUTING.md says so too'	want got

@@ -37,7 +37,7 @@ parse_url(struct nr_peers *ps, const char *url)
 }
 
 static int
-watch(struct nr_peer *p, int out, int op)
+watch(struct nr_bench_peer *p, int out, int op)
 {
 	struct epoll_event e = {
 		.events = EPOLLIN | (out ? EPOLLOUT : 0u), .data.ptr = p
@@ -48,7 +48,7 @@ watch(struct nr_peer *p, int out, int op)
 }
 
 static void
-fail(struct nr_peer *p)
+fail(struct nr_bench_peer *p)
 {
 	if (p->failed)
 		return;
@@ -64,7 +64,7 @@ fail(struct nr_peer *p)
 }
 
 static int
-connect_one(struct nr_peer *p, const struct addrinfo *ai)
+connect_one(struct nr_bench_peer *p, const struct addrinfo *ai)
 {
 	static const char offer[] = "Sec-WebSocket-Extensions: "
 	    "permessage-deflate; server_no_context_takeover; "
@@ -88,7 +88,7 @@ connect_one(struct nr_peer *p, const struct addrinfo *ai)
 
 int
 nr_peers_open(struct nr_peers **out, const char *url, unsigned n,
-    int packed, const struct nr_peer_calls *calls, void *user)
+    int packed, const struct nr_bench_calls *calls, void *user)
 {
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *ai = NULL;
 	struct nr_peers *ps;
@@ -149,7 +149,7 @@ nr_peers_free(struct nr_peers *ps)
 }
 
 void
-nr_peer_flush(struct nr_peer *p)
+nr_bench_flush(struct nr_bench_peer *p)
 {
 	ssize_t n;
 
@@ -176,7 +176,7 @@ nr_peer_flush(struct nr_peer *p)
 }
 
 int
-nr_peer_send(struct nr_peer *p, const struct nr_view *part, size_t nparts)
+nr_bench_send(struct nr_bench_peer *p, const struct nr_view *part, size_t nparts)
 {
 	unsigned char head[NR_FRAME_HEAD_MAX];
 	size_t len = 0, i;
@@ -195,7 +195,7 @@ nr_peer_send(struct nr_peer *p, const struct nr_view *part, size_t nparts)
 
 /* Answer a ping with what it holds. */
 static void
-pong(struct nr_peer *p, const struct nr_frame *f)
+pong(struct nr_bench_peer *p, const struct nr_frame *f)
 {
 	unsigned char head[NR_FRAME_HEAD_MAX];
 
@@ -206,7 +206,7 @@ pong(struct nr_peer *p, const struct nr_frame *f)
 
 /* The relay's answer to the handshake; returns its length, 0: not all. */
 static size_t
-handshake(struct nr_peer *p)
+handshake(struct nr_bench_peer *p)
 {
 	char *end = memmem(p->in.p, p->in.len, "\r\n\r\n", 4);
 
@@ -227,7 +227,7 @@ handshake(struct nr_peer *p)
 }
 
 static void
-take_text(struct nr_peer *p, const struct nr_frame *f)
+take_text(struct nr_bench_peer *p, const struct nr_frame *f)
 {
 	struct nr_peers *ps = p->all;
 
@@ -241,7 +241,7 @@ take_text(struct nr_peer *p, const struct nr_frame *f)
 }
 
 static void
-take_frames(struct nr_peer *p)
+take_frames(struct nr_bench_peer *p)
 {
 	struct nr_frame f;
 	size_t at = 0;
@@ -267,7 +267,7 @@ take_frames(struct nr_peer *p)
 }
 
 static void
-read_some(struct nr_peer *p)
+read_some(struct nr_bench_peer *p)
 {
 	ssize_t n;
 
@@ -292,7 +292,7 @@ int
 nr_peers_wait(struct nr_peers *ps, int timeout)
 {
 	struct epoll_event e[64];
-	struct nr_peer *p;
+	struct nr_bench_peer *p;
 	int i, n;
 
 	n = epoll_wait(ps->epoll, e, 64, timeout);
@@ -306,7 +306,7 @@ nr_peers_wait(struct nr_peers *ps, int timeout)
 	for (i = 0; i < n; i++) {
 		p = e[i].data.ptr;
 		if (!p->failed)
-			nr_peer_flush(p);
+			nr_bench_flush(p);
 	}
 	return NR_OK;
 }

@@ -15,7 +15,7 @@
 struct nr_inflater;
 struct nr_peers;
 
-struct nr_peer {
+struct nr_bench_peer {
 	struct nr_peers	*all;
 	int		 fd;
 	int		 open;		/* the handshake is done */
@@ -28,17 +28,17 @@ struct nr_peer {
 };
 
 /* What happens; payload is valid during the call. */
-struct nr_peer_calls {
-	void	(*opened)(struct nr_peer *p);
-	void	(*text)(struct nr_peer *p, const char *payload, size_t len);
-	void	(*closed)(struct nr_peer *p);
+struct nr_bench_calls {
+	void	(*opened)(struct nr_bench_peer *p);
+	void	(*text)(struct nr_bench_peer *p, const char *payload, size_t len);
+	void	(*closed)(struct nr_bench_peer *p);
 };
 
 struct nr_peers {
 	int			 epoll;
-	struct nr_peer		*peer;
+	struct nr_bench_peer		*peer;
 	unsigned		 n, nopen, nfailed;
-	struct nr_peer_calls	 calls;
+	struct nr_bench_calls	 calls;
 	void			*user;
 	uint64_t		 bytes_in, bytes_out;	/* as they travel */
 	struct nr_inflater	*inflater;	/* where frames may be packed */
@@ -52,17 +52,17 @@ struct nr_peers {
  * Returns  0, NR_EINVAL for a URL that is not ws://, ENOMEM or errno.
  */
 int	nr_peers_open(struct nr_peers **out, const char *url, unsigned n,
-	    int packed, const struct nr_peer_calls *calls, void *user);
+	    int packed, const struct nr_bench_calls *calls, void *user);
 void	nr_peers_free(struct nr_peers *ps);
 
 /* Wait for something to happen, at most timeout milliseconds. */
 int	nr_peers_wait(struct nr_peers *ps, int timeout);
 
 /* Queue a text frame made of some parts.  Returns 0 or ENOMEM. */
-int	nr_peer_send(struct nr_peer *p, const struct nr_view *part,
+int	nr_bench_send(struct nr_bench_peer *p, const struct nr_view *part,
 	    size_t nparts);
 
 /* Write what is queued; called for all by nr_peers_wait(). */
-void	nr_peer_flush(struct nr_peer *p);
+void	nr_bench_flush(struct nr_bench_peer *p);
 
 #endif

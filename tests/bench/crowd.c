@@ -49,7 +49,7 @@ struct crowd {
 	unsigned	 nauthors;
 
 	struct nr_peers	*peers;
-	struct nr_peer	*publisher;
+	struct nr_bench_peer	*publisher;
 	struct nr_hist	 delivery, ok;
 	struct sent	*sent;		/* hashed by id */
 	size_t		 nsent;		/* a power of two */
@@ -162,8 +162,8 @@ publish(struct crowd *c, int64_t due)
 	s->id = part[1].p + 7;
 	s->due = due;
 	c->published++;
-	need(nr_peer_send(c->publisher, part, 3), "send");
-	nr_peer_flush(c->publisher);
+	need(nr_bench_send(c->publisher, part, 3), "send");
+	nr_bench_flush(c->publisher);
 }
 
 /* ---- what comes in -------------------------------------------------------------- */
@@ -198,7 +198,7 @@ take_ok(struct crowd *c, const char *text)
 }
 
 static void
-on_text(struct nr_peer *p, const char *text, size_t len)
+on_text(struct nr_bench_peer *p, const char *text, size_t len)
 {
 	struct crowd *c = p->all->user;
 
@@ -245,8 +245,8 @@ subscribe(struct crowd *c)
 		part.len = (size_t)snprintf(text, sizeof(text), "[\"REQ\","
 		    "\"s\",{\"authors\":[\"%s\"],\"limit\":0}]", hex);
 		part.p = text;
-		need(nr_peer_send(&c->peers->peer[i], &part, 1), "send");
-		nr_peer_flush(&c->peers->peer[i]);
+		need(nr_bench_send(&c->peers->peer[i], &part, 1), "send");
+		nr_bench_flush(&c->peers->peer[i]);
 		if (i % 100 == 0)
 			need(nr_peers_wait(c->peers, 0), "wait");
 	}
@@ -261,18 +261,18 @@ stall(struct crowd *c)
 	struct nr_view all = { "[\"REQ\",\"s\",{\"limit\":0}]", 23 };
 	char text[64];
 	struct nr_view part = { text, 0 };
-	struct nr_peer *p;
+	struct nr_bench_peer *p;
 	unsigned i, j;
 
 	for (i = 0; i < c->stalled; i++) {
 		p = &c->peers->peer[c->n + 1 + i];
-		need(nr_peer_send(p, &all, 1), "send");
+		need(nr_bench_send(p, &all, 1), "send");
 		for (j = 0; j < 20; j++) {
 			part.len = (size_t)snprintf(text, sizeof(text),
 			    "[\"REQ\",\"q%u\",{\"limit\":5000}]", j);
-			need(nr_peer_send(p, &part, 1), "send");
+			need(nr_bench_send(p, &part, 1), "send");
 		}
-		nr_peer_flush(p);
+		nr_bench_flush(p);
 		(void)epoll_ctl(c->peers->epoll, EPOLL_CTL_DEL, p->fd, NULL);
 	}
 }
@@ -352,7 +352,7 @@ usage(void)
 int
 main(int argc, char *argv[])
 {
-	static const struct nr_peer_calls calls = { .text = on_text };
+	static const struct nr_bench_calls calls = { .text = on_text };
 	static struct crowd c = {
 		.n = 5000, .group = 20, .rate = 500, .seconds = 20
 	};

@@ -43,7 +43,7 @@ need(int rc, const char *what)
 }
 
 static void
-on_text(struct nr_peer *p, const char *text, size_t len)
+on_text(struct nr_bench_peer *p, const char *text, size_t len)
 {
 	struct reading *r = p->all->user;
 	struct nr_event ev;
@@ -67,8 +67,8 @@ ask(struct reading *r, int64_t until)
 	part.len = (size_t)snprintf(text, sizeof(text), "[\"REQ\",\"p\","
 	    "{\"authors\":[\"%s\"],\"until\":%" PRId64 ",\"limit\":%u}]",
 	    r->author, until, r->limit);
-	need(nr_peer_send(&r->peers->peer[0], &part, 1), "send");
-	nr_peer_flush(&r->peers->peer[0]);
+	need(nr_bench_send(&r->peers->peer[0], &part, 1), "send");
+	nr_bench_flush(&r->peers->peer[0]);
 }
 
 static void
@@ -130,7 +130,7 @@ table(const struct reading *r, unsigned parts)
 int
 main(int argc, char *argv[])
 {
-	static const struct nr_peer_calls calls = { .text = on_text };
+	static const struct nr_bench_calls calls = { .text = on_text };
 	struct reading r = { .limit = 500 };
 	unsigned parts = 10;
 	int ch;

@@ -1,0 +1,981 @@
+/*
+ * Peers.  libwebsockets connects, speaks TLS, shakes hands and finds the
+ * frames in what comes.  Names are looked up beside it, addresses tried one
+ * after the other, and frames to send made here, many in one write.
+ *
+ * Nothing is called from within libwebsockets but for messages: what ends a
+ * connection is noted, and told by a timer, so that whatever is done in a
+ * callback meets no function that is still at work on the connection.
+ */
+#include "client/peer.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/internal.h"
+#include "event/event.h"
+#include "util/err.h"
+#include "util/rng.h"
+#include "util/times.h"
+#include "util/version.h"
+#include "wire/frame.h"
+
+#define ADDRESSES_MAX	8	/* of a name that are tried */
+#define CHUNK		((size_t)32 * 1024)
+#define PROVE_MS	1000	/* for a challenge, where it is awaited */
+#define CHALLENGE_MAX	1024
+
+/* Whole frames that go out in one write. */
+struct chunk {
+	struct chunk	*next;
+	size_t		 len, cap;
+	unsigned char	 data[];	/* LWS_PRE, then frames */
+};
+
+struct nr_peer {
+	struct nr_wire		 wire;
+	struct nr_net		*net;
+	struct nr_url		 url;
+	char			 text[1400];	/* the URL */
+	struct nr_peer_options	 o;
+	struct nr_peer_calls	 calls;
+	void			*ctx;
+	enum nr_peer_state	 state;
+	struct nr_timer		 clock;	/* ends the state it is in */
+	struct nr_timer		 pulse;	/* is somebody there? */
+	struct nr_timer		 report;	/* tells of the end */
+	int			 busy;	/* callbacks that are at work */
+	int			 freed;
+
+	struct nr_lookup	*lookup;
+	struct addrinfo		*list, *at;
+	unsigned		 left;	/* addresses, with this one */
+	int64_t			 deadline;
+	struct lws		*wsi;
+	int			 ended;	/* to be told */
+	struct nr_fault		 fault;
+	unsigned		 failures;	/* in a row */
+	struct nr_rng		 rng;
+
+	struct nr_buf		 in;	/* the start of a message */
+	int			 dropping;	/* the rest of one too long */
+	int64_t			 heard;
+	int			 paused, asked;
+
+	struct chunk		*head, *tail;
+	size_t			 queued;
+	int			 hungry;	/* EAGAIN was returned */
+	int			 want_ping, said_close;
+
+	char			 challenge[CHALLENGE_MAX];
+	size_t			 challenge_len;
+	int			 wanted;	/* prove when one comes */
+	unsigned char		 proof[32];	/* the event that was sent */
+	int			 proving, proved, refused;
+	struct nr_peer_figures	 figures;
+};
+
+const char *
+nr_fault_name(enum nr_fault_class c)
+{
+	static const char *const names[] = {
+		[NR_FAULT_NONE] = "none", [NR_FAULT_RESOLVE] = "resolve",
+		[NR_FAULT_CONNECT] = "connect", [NR_FAULT_TLS] = "tls",
+		[NR_FAULT_HTTP] = "http", [NR_FAULT_TIMEOUT] = "timeout",
+		[NR_FAULT_CLOSED] = "closed", [NR_FAULT_FLOOD] = "flood",
+		[NR_FAULT_LOCAL] = "local"
+	};
+
+	return names[c];
+}
+
+void
+nr_peer_options_init(struct nr_peer_options *o)
+{
+	*o = (struct nr_peer_options){
+		.connect_ms = 10000, .ping_ms = 30000, .dead_ms = 75000,
+		.close_ms = 3000, .wait_ms = 500, .wait_max_ms = 60000,
+		.in_max = 3 * 512 * 1024, .in_close = 16 * 1024 * 1024,
+		.out_max = 1024 * 1024
+	};
+}
+
+/* ---- what is told */
+
+/*
+ * Around whatever may call back: the peer may be freed in it, and goes when
+ * the last of these functions is done with it.
+ */
+static void
+leave(struct nr_peer *p)
+{
+	if (--p->busy == 0 && p->freed)
+		free(p);
+}
+
+/* Call back, if that is wanted; 0: the peer has been freed. */
+#define TELL(p, what, ...) \
+	((p)->calls.what != NULL ? \
+	    (p)->calls.what((p), (p)->ctx, ##__VA_ARGS__) : (void)0, \
+	    !(p)->freed)
+
+static void
+set_fault(struct nr_peer *p, enum nr_fault_class c, unsigned code,
+    const char *text, size_t len)
+{
+	size_t i;
+
+	/* The first one is why. */
+	if (p->fault.class != NR_FAULT_NONE)
+		return;
+	p->fault.class = c;
+	p->fault.code = code;
+	snprintf(p->fault.text, sizeof(p->fault.text), "%.*s", (int)len,
+	    text);
+	for (i = 0; p->fault.text[i] != '\0'; i++)
+		if ((unsigned char)p->fault.text[i] < 0x20 ||
+		    p->fault.text[i] == 0x7f)
+			p->fault.text[i] = '?';
+}
+
+static void
+drop_output(struct nr_peer *p)
+{
+	struct chunk *c;
+
+	while ((c = p->head) != NULL) {
+		p->head = c->next;
+		free(c);
+	}
+	p->tail = NULL;
+	p->queued = 0;
+	p->hungry = 0;
+}
+
+/* Whatever there is of a connection goes. */
+static void
+drop_connection(struct nr_peer *p)
+{
+	if (p->wsi != NULL)
+		nr_wire_drop(p->wsi);
+	p->wsi = NULL;
+	nr_lookup_free(p->lookup);
+	p->lookup = NULL;
+	if (p->list != NULL)
+		freeaddrinfo(p->list);
+	p->list = p->at = NULL;
+	nr_timer_stop(&p->clock);
+	nr_timer_stop(&p->pulse);
+	drop_output(p);
+	nr_buf_free(&p->in);
+	p->dropping = p->paused = p->asked = p->want_ping = p->said_close = 0;
+	p->challenge_len = 0;
+	p->wanted = p->proving = p->proved = p->refused = 0;
+}
+
+/* The connection is gone, or is dropped now: told by and by. */
+static void
+end(struct nr_peer *p, enum nr_fault_class c, unsigned code,
+    const char *text)
+{
+	if (p->ended || p->state == NR_PEER_IDLE ||
+	    p->state == NR_PEER_WAITING)
+		return;
+	if (p->state == NR_PEER_CLOSING)
+		p->fault.class = NR_FAULT_NONE;
+	else
+		set_fault(p, c, code, text, strlen(text));
+	p->ended = 1;
+	drop_connection(p);
+	nr_timer_set(&p->report, 0);
+}
+
+/* Half of the time is chance, so that not all come back at once. */
+static int64_t
+wait_before(struct nr_peer *p)
+{
+	int64_t ms = p->o.wait_ms;
+	unsigned i;
+
+	for (i = 1; i < p->failures && ms < p->o.wait_max_ms; i++)
+		ms *= 2;
+	if (ms > p->o.wait_max_ms)
+		ms = p->o.wait_max_ms;
+	return ms / 2 + (int64_t)nr_rng_below(&p->rng,
+	    (uint64_t)(ms / 2 + 1));
+}
+
+static void
+on_report(void *ctx)
+{
+	struct nr_peer *p = ctx;
+	struct nr_fault why = p->fault;
+	int64_t again = -1;
+
+	p->busy++;
+	p->ended = 0;
+	p->state = NR_PEER_IDLE;
+	if (why.class != NR_FAULT_NONE) {
+		p->failures++;
+		p->figures.failed++;
+		if (p->o.tries == 0 || p->failures < p->o.tries) {
+			again = wait_before(p);
+			p->state = NR_PEER_WAITING;
+			nr_timer_set(&p->clock, again);
+		}
+	}
+	p->fault.class = NR_FAULT_NONE;
+	(void)TELL(p, closed, &why, again);
+	leave(p);
+}
+
+/* ---- proving who we are */
+
+static void
+opened(struct nr_peer *p)
+{
+	p->state = NR_PEER_OPEN;
+	nr_timer_stop(&p->clock);
+	p->figures.opened++;
+	(void)TELL(p, opened);
+}
+
+/* Sign the challenge that is there and send it. */
+static void
+prove(struct nr_peer *p)
+{
+	struct nr_view challenge = { p->challenge, p->challenge_len };
+	struct nr_buf b = { 0 };
+	struct nr_view part[3] = { { "[\"AUTH\",", 8 }, { NULL, 0 },
+	    { "]", 1 } };
+	struct nr_event ev;
+	size_t pos;
+	int rc;
+
+	p->wanted = 0;
+	rc = p->o.sign(p->o.sign_ctx, &b, p->text, challenge);
+	if (rc == NR_OK) {
+		part[1] = (struct nr_view){ b.p, b.len };
+		if (nr_event_read(&ev, b.p, b.len, &nr_event_limits_pipe,
+		    &pos) == NR_VALID)
+			memcpy(p->proof, ev.id, 32);
+		p->proving = 1;
+		(void)nr_peer_send(p, part, 3);
+	} else
+		end(p, NR_FAULT_LOCAL, 0, nr_strerror(rc));
+	nr_buf_free(&b);
+}
+
+int
+nr_peer_prove(struct nr_peer *p)
+{
+	if (p->o.sign == NULL || p->refused)
+		return 0;
+	if (p->proved)
+		return 2;
+	if (p->proving || p->wanted)
+		return 1;
+	p->wanted = 1;
+	if (p->challenge_len > 0)
+		prove(p);
+	return 1;
+}
+
+static void
+on_challenge(struct nr_peer *p, const struct nr_answer *a)
+{
+	if (a->text.len == 0 || a->text.len > sizeof(p->challenge))
+		return;
+	/* A new one makes void what was proved by the last. */
+	memcpy(p->challenge, a->text.p, a->text.len);
+	p->challenge_len = a->text.len;
+	p->proved = p->refused = 0;
+	if (p->o.sign != NULL && (p->wanted || p->proving ||
+	    p->o.auth == NR_AUTH_FIRST))
+		prove(p);
+}
+
+/* The OK to our AUTH. */
+static void
+on_proof(struct nr_peer *p, const struct nr_answer *a)
+{
+	char text[NR_FAULT_TEXT];
+
+	nr_answer_show(text, sizeof(text), a->text);
+	p->proving = 0;
+	p->proved = a->accepted;
+	p->refused = !a->accepted;
+	if (!TELL(p, proved, a->accepted, text))
+		return;
+	if (p->state == NR_PEER_PROVING)
+		opened(p);
+}
+
+/* ---- what comes */
+
+static void
+on_message(struct nr_peer *p, const char *text, size_t len)
+{
+	struct nr_answer a;
+	const char *why;
+
+	p->figures.messages++;
+	p->figures.bytes_in += len;
+	if (p->state == NR_PEER_CLOSING)
+		return;
+	if ((why = nr_answer_read(&a, text, len)) != NULL) {
+		p->figures.malformed++;
+		(void)TELL(p, malformed, why);
+	} else if (a.verb == NR_ANSWER_AUTH)
+		on_challenge(p, &a);
+	else if (a.verb == NR_ANSWER_OK && p->proving &&
+	    memcmp(a.id, p->proof, 32) == 0)
+		on_proof(p, &a);
+	else if (p->state == NR_PEER_OPEN)
+		(void)TELL(p, answer, &a);
+}
+
+static void
+too_long(struct nr_peer *p)
+{
+	p->figures.dropped++;
+	p->dropping = 1;
+	nr_buf_free(&p->in);
+}
+
+/* A part of a message: most are whole, and are read where they are. */
+static int
+on_receive(struct nr_peer *p, struct lws *wsi, const char *in, size_t len)
+{
+	size_t rest = lws_remaining_packet_payload(wsi);
+	int final = lws_is_final_fragment(wsi);
+	size_t known = p->in.len + len + rest;
+
+	p->heard = nr_now_ms();
+	p->asked = 0;
+	if (lws_is_first_fragment(wsi) && p->in.len == 0)
+		p->dropping = 0;
+	if (known > p->o.in_close) {
+		end(p, NR_FAULT_FLOOD, 0, "a message that has no end");
+		return -1;
+	}
+	if (!p->dropping && known > p->o.in_max)
+		too_long(p);
+	if (p->dropping) {
+		p->dropping = !final;
+		return 0;
+	}
+	if (final && p->in.len == 0) {
+		on_message(p, in, len);
+		return 0;
+	}
+	if (nr_buf_add(&p->in, in, len) != NR_OK) {
+		end(p, NR_FAULT_LOCAL, 0, nr_strerror(ENOMEM));
+		return -1;
+	}
+	if (final) {
+		struct nr_buf whole = p->in;
+
+		/* It may be dropped by what is done with the message. */
+		memset(&p->in, 0, sizeof(p->in));
+		on_message(p, whole.p, whole.len);
+		nr_buf_free(&whole);
+	}
+	return 0;
+}
+
+/* ---- what goes */
+
+static struct chunk *
+room_for(struct nr_peer *p, size_t n)
+{
+	size_t cap = n > CHUNK ? n : CHUNK;
+	struct chunk *c = p->tail;
+
+	if (c != NULL && c->cap - c->len >= n)
+		return c;
+	if ((c = malloc(sizeof(*c) + LWS_PRE + cap)) == NULL)
+		return NULL;
+	c->next = NULL;
+	c->len = 0;
+	c->cap = cap;
+	if (p->tail != NULL)
+		p->tail->next = c;
+	else
+		p->head = c;
+	p->tail = c;
+	return c;
+}
+
+static void
+xor(unsigned char *to, const char *from, size_t n,
+    const unsigned char mask[4], size_t at)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		to[i] = (unsigned char)from[i] ^ mask[(at + i) & 3];
+}
+
+int
+nr_peer_send(struct nr_peer *p, const struct nr_view *part, size_t nparts)
+{
+	size_t len = 0, i, at = 0, head;
+	unsigned char *to, mask[4];
+	struct chunk *c;
+
+	if (p->ended || p->wsi == NULL || (p->state != NR_PEER_OPEN &&
+	    p->state != NR_PEER_PROVING))
+		return ENOTCONN;
+	for (i = 0; i < nparts; i++)
+		len += part[i].len;
+	if (p->queued > 0 && p->queued + len > p->o.out_max) {
+		p->hungry = 1;
+		return EAGAIN;
+	}
+	if ((c = room_for(p, NR_FRAME_HEAD_MAX + len)) == NULL)
+		return ENOMEM;
+	to = c->data + LWS_PRE + c->len;
+	head = nr_frame_head(to, NR_OP_TEXT, len, 1);
+	nr_net_mask(p->net, mask);
+	memcpy(to + head - 4, mask, 4);
+	for (i = 0; i < nparts; at += part[i++].len)
+		xor(to + head + at, part[i].p, part[i].len, mask, at);
+	c->len += head + len;
+	p->queued += head + len;
+	p->figures.sent++;
+	p->figures.bytes_out += len;
+	lws_callback_on_writable(p->wsi);
+	return NR_OK;
+}
+
+int
+nr_peer_say(struct nr_peer *p, const char *text)
+{
+	struct nr_view v = { text, strlen(text) };
+
+	return nr_peer_send(p, &v, 1);
+}
+
+size_t
+nr_peer_queued(const struct nr_peer *p)
+{
+	return p->queued;
+}
+
+static int
+send_control(struct nr_peer *p, struct lws *wsi, unsigned op,
+    const char *payload, size_t n)
+{
+	unsigned char buf[LWS_PRE + NR_FRAME_HEAD_MAX + 125], mask[4];
+	size_t head = nr_frame_head(buf + LWS_PRE, op, n, 1);
+
+	nr_net_mask(p->net, mask);
+	memcpy(buf + LWS_PRE + head - 4, mask, 4);
+	xor(buf + LWS_PRE + head, payload, n, mask, 0);
+	return lws_write(wsi, buf + LWS_PRE, head + n, LWS_WRITE_RAW) < 0 ?
+	    -1 : 0;
+}
+
+static int
+write_chunks(struct nr_peer *p, struct lws *wsi)
+{
+	struct chunk *c;
+	int n;
+
+	while ((c = p->head) != NULL && !lws_send_pipe_choked(wsi)) {
+		n = lws_write(wsi, c->data + LWS_PRE, c->len, LWS_WRITE_RAW);
+		p->queued -= c->len;
+		if ((p->head = c->next) == NULL)
+			p->tail = NULL;
+		free(c);
+		if (n < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int
+on_writable(struct nr_peer *p, struct lws *wsi)
+{
+	static const char normal[] = { 3, (char)0xe8 };		/* 1000 */
+
+	if (write_chunks(p, wsi) != 0)
+		return -1;
+	if (p->head != NULL) {
+		lws_callback_on_writable(wsi);
+	} else if (p->state == NR_PEER_CLOSING && !p->said_close) {
+		/* libwebsockets' own way would lose what comes behind it. */
+		p->said_close = 1;
+		return send_control(p, wsi, NR_OP_CLOSE, normal, 2);
+	}
+	if (p->want_ping && !p->said_close) {
+		p->want_ping = 0;
+		if (send_control(p, wsi, NR_OP_PING, "", 0) != 0)
+			return -1;
+	}
+	if (p->hungry && p->queued <= p->o.out_max / 2) {
+		p->hungry = 0;
+		(void)TELL(p, room);
+	}
+	return 0;
+}
+
+/* ---- is somebody there */
+
+/* Look again when something may be due. */
+static void
+set_pulse(struct nr_peer *p)
+{
+	int64_t ms = p->asked ? p->o.dead_ms : p->o.ping_ms;
+	int64_t due = p->heard + ms - nr_now_ms();
+
+	nr_timer_set(&p->pulse, due < 10 ? 10 : due);
+}
+
+static void
+on_pulse(void *ctx)
+{
+	struct nr_peer *p = ctx;
+	int64_t silent = nr_now_ms() - p->heard;
+
+	/* Who is not read cannot be heard. */
+	if (p->paused)
+		p->heard = nr_now_ms();
+	else if (silent >= p->o.dead_ms) {
+		end(p, NR_FAULT_TIMEOUT, 0, "the relay has fallen silent");
+		return;
+	} else if (silent >= p->o.ping_ms && !p->asked) {
+		p->asked = p->want_ping = 1;
+		lws_callback_on_writable(p->wsi);
+	}
+	set_pulse(p);
+}
+
+void
+nr_peer_pause(struct nr_peer *p, int on)
+{
+	if (p->wsi == NULL || p->paused == on)
+		return;
+	p->paused = on;
+	p->heard = nr_now_ms();
+	lws_rx_flow_control(p->wsi, !on);
+}
+
+/* ---- connecting */
+
+static void
+on_established(struct nr_peer *p)
+{
+	p->heard = nr_now_ms();
+	set_pulse(p);
+	if (p->list != NULL)
+		freeaddrinfo(p->list);
+	p->list = p->at = NULL;
+	if (p->o.auth == NR_AUTH_FIRST && p->o.sign != NULL) {
+		p->state = NR_PEER_PROVING;
+		nr_timer_set(&p->clock, PROVE_MS);
+	} else
+		opened(p);
+}
+
+/* This address did not do: another may, unless TLS or HTTP spoke. */
+static void
+attempt_failed(struct nr_peer *p, enum nr_fault_class c, unsigned code,
+    const char *text)
+{
+	p->wsi = NULL;
+	set_fault(p, c, code, text, strlen(text));
+	if (p->at != NULL && p->at->ai_next != NULL && p->left > 1 &&
+	    c != NR_FAULT_TLS && c != NR_FAULT_HTTP) {
+		p->at = p->at->ai_next;
+		p->left--;
+		p->fault.class = NR_FAULT_NONE;
+		nr_timer_set(&p->clock, 0);
+		return;
+	}
+	end(p, c, code, text);
+}
+
+/* What libwebsockets says of why it could not connect. */
+static void
+on_connect_error(struct nr_peer *p, struct lws *wsi, const char *in,
+    size_t len)
+{
+	unsigned status = lws_http_client_http_response(wsi);
+	char text[NR_FAULT_TEXT];
+	enum nr_fault_class c = NR_FAULT_CONNECT;
+
+	if (len > 0 && in[len - 1] == '\0')
+		len--;
+	snprintf(text, sizeof(text), "%.*s", (int)len, in != NULL ? in : "");
+	if (status != 0 && status != 101) {
+		c = NR_FAULT_HTTP;
+		snprintf(text, sizeof(text), "HTTP status %u", status);
+	} else if (strncmp(text, "HS: ", 4) == 0) {
+		c = NR_FAULT_HTTP;
+		memmove(text, text + 4, strlen(text + 4) + 1);
+	} else if (p->fault.class == NR_FAULT_TLS ||
+	    strstr(text, "SSL") != NULL || strstr(text, "cert") != NULL) {
+		c = NR_FAULT_TLS;
+		snprintf(text, sizeof(text), "the TLS handshake failed");
+	} else if (p->fault.class == NR_FAULT_NONE && p->url.tls &&
+	    strcmp(text, "Unable to connect") != 0) {
+		c = NR_FAULT_TLS;
+		snprintf(text, sizeof(text), "the TLS handshake failed");
+	} else if (strcmp(text, "Unable to connect") == 0)
+		snprintf(text, sizeof(text), "cannot connect");
+	else {
+		c = NR_FAULT_HTTP;
+		snprintf(text, sizeof(text),
+		    "it does not answer as a relay would");
+	}
+	attempt_failed(p, c, status == 101 ? 0 : status, text);
+}
+
+static void
+on_distrust(struct nr_wire *w, const char *why)
+{
+	struct nr_peer *p = lws_container_of(w, struct nr_peer, wire);
+
+	set_fault(p, NR_FAULT_TLS, 0, why, strlen(why));
+}
+
+/* A close frame: two bytes of status, then perhaps a text. */
+static int
+on_goodbye(struct nr_peer *p, const unsigned char *in, size_t len)
+{
+	unsigned code = len >= 2 ? (unsigned)(in[0] << 8 | in[1]) : 0;
+
+	if (p->state == NR_PEER_CLOSING && p->said_close)
+		return -1;	/* the answer to ours */
+	if (len > 2)
+		set_fault(p, NR_FAULT_CLOSED, code, (const char *)in + 2,
+		    len - 2);
+	else
+		set_fault(p, NR_FAULT_CLOSED, code,
+		    "the relay closed the connection", 31);
+	return 0;
+}
+
+static int
+add_user_agent(struct lws *wsi, unsigned char **in, size_t len)
+{
+	static const char agent[] = "nr/" NR_VERSION;
+
+	return lws_add_http_header_by_name(wsi,
+	    (const unsigned char *)"User-Agent:",
+	    (const unsigned char *)agent, (int)sizeof(agent) - 1, in,
+	    *in + len) != 0;
+}
+
+/* What libwebsockets says of the connection. */
+static int
+happened(struct nr_wire *w, struct lws *wsi,
+    enum lws_callback_reasons reason, void *in, size_t len)
+{
+	struct nr_peer *p = lws_container_of(w, struct nr_peer, wire);
+	int rc = 0;
+
+	p->busy++;
+	switch (reason) {
+	case LWS_CALLBACK_WSI_CREATE:
+		(void)fcntl(lws_get_socket_fd(wsi), F_SETFD, FD_CLOEXEC);
+		break;
+	case LWS_CALLBACK_CLIENT_APPEND_HANDSHAKE_HEADER:
+		rc = add_user_agent(wsi, in, len);
+		break;
+	case LWS_CALLBACK_CLIENT_CONNECTION_ERROR:
+		lws_set_opaque_user_data(wsi, NULL);
+		on_connect_error(p, wsi, in, len);
+		break;
+	case LWS_CALLBACK_CLIENT_ESTABLISHED:
+		on_established(p);
+		break;
+	case LWS_CALLBACK_CLIENT_RECEIVE:
+		rc = on_receive(p, wsi, in, len);
+		break;
+	case LWS_CALLBACK_CLIENT_RECEIVE_PONG:
+		p->heard = nr_now_ms();
+		p->asked = 0;
+		break;
+	case LWS_CALLBACK_CLIENT_WRITEABLE:
+		rc = on_writable(p, wsi);
+		break;
+	case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
+		rc = on_goodbye(p, in, len);
+		break;
+	case LWS_CALLBACK_CLIENT_CLOSED:
+	case LWS_CALLBACK_WSI_DESTROY:
+		lws_set_opaque_user_data(wsi, NULL);
+		p->wsi = NULL;
+		end(p, NR_FAULT_CLOSED, 0, "the connection was lost");
+		break;
+	default:
+		break;
+	}
+	/* It was given up in a callback: end it here and now. */
+	if (p->freed || p->wsi != wsi)
+		rc = -1;
+	leave(p);
+	return rc;
+}
+
+/* The host as HTTP has it: brackets, and no port that goes without. */
+static void
+host_header(const struct nr_url *u, char *out, size_t size)
+{
+	int bare = strcmp(u->port, u->tls ? "443" : "80") == 0;
+	int ip6 = strchr(u->host, ':') != NULL;
+
+	snprintf(out, size, "%s%s%s%s%s", ip6 ? "[" : "", u->host,
+	    ip6 ? "]" : "", bare ? "" : ":", bare ? "" : u->port);
+}
+
+/* Begin with the address p->at.  Returns 0 where that cannot be. */
+static int
+connect_to(struct nr_peer *p, const char *address)
+{
+	struct lws_client_connect_info i;
+	char host[300];
+
+	memset(&i, 0, sizeof(i));
+	host_header(&p->url, host, sizeof(host));
+	i.context = p->net->lws;
+	i.vhost = p->net->vhost;
+	i.address = address;
+	i.port = atoi(p->url.port);
+	i.path = p->url.path;
+	i.host = host;
+	i.alpn = "http/1.1";
+	i.local_protocol_name = "nr";
+	i.opaque_user_data = &p->wire;
+	i.ssl_connection = LCCSCF_HTTP_NO_FOLLOW_REDIRECT;
+	if (p->url.tls)
+		i.ssl_connection |= LCCSCF_USE_SSL;
+	if (p->wire.ip != NULL)
+		i.ssl_connection |= LCCSCF_SKIP_SERVER_CERT_HOSTNAME_CHECK;
+	i.pwsi = &p->wsi;
+	errno = 0;
+	return lws_client_connect_via_info(&i) != NULL;
+}
+
+static void
+connect_next(struct nr_peer *p)
+{
+	char address[INET6_ADDRSTRLEN + 32];
+	int64_t now = nr_now_ms(), share;
+
+	if (now >= p->deadline || getnameinfo(p->at->ai_addr,
+	    p->at->ai_addrlen, address, sizeof(address), NULL, 0,
+	    NI_NUMERICHOST) != 0) {
+		end(p, NR_FAULT_TIMEOUT, 0, "cannot connect in time");
+		return;
+	}
+	share = (p->deadline - now) / p->left;
+	nr_timer_set(&p->clock, share < 1 ? 1 : share);
+	p->state = NR_PEER_CONNECTING;
+	if (!connect_to(p, address)) {
+		int e = errno;
+
+		attempt_failed(p, NR_FAULT_CONNECT, 0, e == ECONNREFUSED ||
+		    e == ENETUNREACH || e == EHOSTUNREACH ||
+		    e == ECONNRESET || e == EMFILE || e == EACCES ?
+		    strerror(e) : "cannot connect");
+	}
+}
+
+static void
+resolved(void *ctx, struct addrinfo *list, const char *why)
+{
+	struct nr_peer *p = ctx;
+	struct addrinfo *a;
+
+	nr_lookup_free(p->lookup);
+	p->lookup = NULL;
+	if (list == NULL) {
+		end(p, NR_FAULT_RESOLVE, 0, why);
+		return;
+	}
+	p->list = p->at = list;
+	for (p->left = 0, a = list; a != NULL && p->left < ADDRESSES_MAX;
+	    a = a->ai_next)
+		p->left++;
+	connect_next(p);
+}
+
+static void
+begin(struct nr_peer *p)
+{
+	struct addrinfo hints = {
+		.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST
+	}, *list = NULL;
+	int rc;
+
+	p->state = NR_PEER_RESOLVING;
+	p->deadline = nr_now_ms() + p->o.connect_ms;
+	nr_timer_set(&p->clock, p->o.connect_ms);
+	/* What is an address needs no thread. */
+	if (getaddrinfo(p->url.host, p->url.port, &hints, &list) == 0) {
+		resolved(p, list, NULL);
+		return;
+	}
+	rc = nr_lookup_new(&p->lookup, p->net->resolver, p->url.host,
+	    p->url.port, resolved, p);
+	if (rc != NR_OK)
+		end(p, NR_FAULT_LOCAL, 0, nr_strerror(rc));
+}
+
+/* The time for the state that it is in is over. */
+static void
+on_clock(void *ctx)
+{
+	struct nr_peer *p = ctx;
+
+	p->busy++;
+	switch (p->state) {
+	case NR_PEER_IDLE:
+	case NR_PEER_OPEN:
+		break;
+	case NR_PEER_WAITING:
+		begin(p);
+		break;
+	case NR_PEER_RESOLVING:
+		end(p, NR_FAULT_TIMEOUT, 0, "no address in time");
+		break;
+	case NR_PEER_CONNECTING:
+		if (p->wsi == NULL) {
+			connect_next(p);	/* the next address */
+			break;
+		}
+		nr_wire_drop(p->wsi);
+		attempt_failed(p, NR_FAULT_TIMEOUT, 0,
+		    "cannot connect in time");
+		break;
+	case NR_PEER_PROVING:
+		/* There may be no challenge; where there is, its OK is due. */
+		if (!p->proving)
+			opened(p);
+		else if (nr_now_ms() >= p->deadline + PROVE_MS)
+			end(p, NR_FAULT_TIMEOUT, 0, "no OK to AUTH");
+		else
+			nr_timer_set(&p->clock, PROVE_MS);
+		break;
+	case NR_PEER_CLOSING:
+		end(p, NR_FAULT_NONE, 0, "");
+		break;
+	}
+	leave(p);
+}
+
+/* ---- beginning and end */
+
+int
+nr_peer_new(struct nr_peer **out, struct nr_net *n, const struct nr_url *url,
+    const struct nr_peer_options *o, const struct nr_peer_calls *calls,
+    void *ctx)
+{
+	struct nr_peer *p;
+	char host[300];
+
+	if ((p = calloc(1, sizeof(*p))) == NULL)
+		return ENOMEM;
+	p->net = n;
+	p->url = *url;
+	p->o = *o;
+	p->calls = *calls;
+	p->ctx = ctx;
+	p->wire.happened = happened;
+	p->wire.distrust = on_distrust;
+	p->wire.ip = strchr(p->url.host, ':') != NULL ? p->url.host : NULL;
+	host_header(url, host, sizeof(host));
+	snprintf(p->text, sizeof(p->text), "%s://%s%s",
+	    url->tls ? "wss" : "ws", host, url->path);
+	nr_timer_init(&p->clock, n, on_clock, p);
+	nr_timer_init(&p->pulse, n, on_pulse, p);
+	nr_timer_init(&p->report, n, on_report, p);
+	nr_net_mask(n, (unsigned char *)&p->rng.state);
+	*out = p;
+	return NR_OK;
+}
+
+void
+nr_peer_free(struct nr_peer *p)
+{
+	if (p == NULL)
+		return;
+	drop_connection(p);
+	nr_timer_stop(&p->report);
+	p->state = NR_PEER_IDLE;
+	p->freed = 1;
+	if (p->busy == 0)
+		free(p);
+}
+
+void
+nr_peer_open(struct nr_peer *p)
+{
+	if (p->ended)
+		return;
+	if (p->state == NR_PEER_IDLE || p->state == NR_PEER_WAITING) {
+		p->state = NR_PEER_WAITING;
+		nr_timer_set(&p->clock, 0);
+	}
+}
+
+void
+nr_peer_close(struct nr_peer *p)
+{
+	if (p->state == NR_PEER_IDLE || p->state == NR_PEER_CLOSING)
+		return;
+	if (p->ended) {
+		/* It has ended otherwise: only there is no next attempt. */
+		p->fault.class = NR_FAULT_NONE;
+		return;
+	}
+	if (p->state == NR_PEER_OPEN && p->wsi != NULL) {
+		p->state = NR_PEER_CLOSING;
+		p->hungry = 0;
+		nr_timer_stop(&p->pulse);
+		nr_timer_set(&p->clock, p->o.close_ms);
+		lws_rx_flow_control(p->wsi, 1);
+		lws_callback_on_writable(p->wsi);
+		return;
+	}
+	p->state = NR_PEER_CLOSING;
+	end(p, NR_FAULT_NONE, 0, "");
+}
+
+void
+nr_peer_fail(struct nr_peer *p, enum nr_fault_class c, const char *text)
+{
+	end(p, c, 0, text);
+}
+
+void
+nr_peer_good(struct nr_peer *p)
+{
+	p->failures = 0;
+}
+
+enum nr_peer_state
+nr_peer_state(const struct nr_peer *p)
+{
+	return p->ended ? NR_PEER_CLOSING : p->state;
+}
+
+const char *
+nr_peer_url(const struct nr_peer *p)
+{
+	return p->text;
+}
+
+void
+nr_peer_figures(const struct nr_peer *p, struct nr_peer_figures *out)
+{
+	*out = p->figures;
+}
