@@ -4,7 +4,7 @@
 . "${0%/*}/lib.sh"
 
 man=$top/man
-progs='nr-verify nr-import nr-export nr-store nr-serve nr-bench'
+progs='nr-verify nr-import nr-export nr-store nr-serve nr-bench nr-sign'
 # Without what makes letters bold: themselves, a backspace, themselves.
 render() { mandoc -T ascii -O width=200 "$1" | sed "s/.$(printf '\b')//g"; }
 # A section of a rendered page.
@@ -29,6 +29,8 @@ for p in $progs; do
 	# Options in the source against those that the page explains.
 	src="$top/cmd/$p.c"
 	[ "$p" = nr-bench ] && src="$top/cmd/bench_gen.c $top/cmd/bench_load.c"
+	# Those that several programs share.
+	grep -q NR_LONG_KEY $src && src="$src $top/cmd/keyopt.h"
 	# shellcheck disable=SC2086
 	grep -ho '{ "[a-z-]*", [a-z]*_argument' $src |
 	    sed 's/{ "\([^"]*\)".*/--\1/' | sort -u >want

@@ -50,6 +50,11 @@ _nr() {
 	nr-serve)
 		words='-c --config --force --listen -P --progress -q --quiet
 			--ready-fd --segment --set -S --store -T --check-config --help --version' ;;
+	nr-sign)
+		files=1
+		words='-j --jobs -K --key-file --key-fd -m --max-bytes --now
+			--pow --pow-time -P --progress -q --quiet -r --rejects
+			--help --version' ;;
 	nr-bench)
 		words='--help --version gen load' ;;
 	nr-bench:gen)
@@ -66,7 +71,8 @@ _nr() {
 		compopt -o filenames
 		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
 		return ;;
-	nr-verify:-r | nr-import:-r | *:--rejects | nr-bench:-f | \
+	nr-verify:-r | nr-import:-r | nr-sign:-r | *:--rejects | \
+	*:-K | *:--key-file | nr-bench:-f | \
 	*:--file | *:-o | *:--output | *:--manifest | *:--cursor | \
 	nr-serve:-c | nr-serve:--config)
 		compopt -o filenames
@@ -84,4 +90,4 @@ _nr() {
 	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 }
 
-complete -F _nr nr-verify nr-import nr-export nr-store nr-serve nr-bench
+complete -F _nr nr-verify nr-import nr-export nr-store nr-serve nr-bench nr-sign

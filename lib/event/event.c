@@ -37,6 +37,8 @@ struct reader {
 	struct nr_event			*ev;
 	const struct nr_event_limits	*limits;
 	int				 rewrite;	/* not normal */
+	int				 draft;
+	unsigned			 seen;		/* 1u << field */
 };
 
 static enum nr_verdict
@@ -222,6 +224,19 @@ read_content(struct reader *r)
 	return from_json(rc);
 }
 
+/* Of a draft: "" is what some programs write for a key not yet known. */
+static enum nr_verdict
+read_draft_pubkey(struct reader *r)
+{
+	const char *p = r->j.p;
+
+	if (r->j.end - p < 2 || p[0] != '"' || p[1] != '"')
+		return read_hex(r, r->ev->pubkey, 32, NR_BAD_PUBKEY_FORM);
+	r->j.p += 2;
+	r->seen &= ~(1u << PUBKEY);
+	return NR_VALID;
+}
+
 static enum nr_verdict
 read_field(struct reader *r, enum field f)
 {
@@ -229,6 +244,10 @@ read_field(struct reader *r, enum field f)
 	enum nr_verdict v;
 	int64_t kind = 0;
 
+	if (r->draft && (f == ID || f == SIG))
+		return from_json(nr_json_skip(&r->j, r->limits->depth));
+	if (r->draft && f == PUBKEY)
+		return read_draft_pubkey(r);
 	switch (f) {
 	case ID:
 		return read_hex(r, ev->id, 32, NR_BAD_ID_FORM);
@@ -276,7 +295,7 @@ field_of(struct nr_view name, unsigned flags)
 
 /* One member of the object, from its name to the end of its value. */
 static enum nr_verdict
-read_member(struct reader *r, unsigned *seen)
+read_member(struct reader *r)
 {
 	struct nr_json *j = &r->j;
 	struct nr_view name;
@@ -294,11 +313,15 @@ read_member(struct reader *r, unsigned *seen)
 	if ((rc = nr_json_string(j, &name, &flags)) != NR_JSON_OK)
 		return from_json(rc);
 	f = field_of(name, flags);
-	if (f != NFIELDS && (*seen & 1u << f)) {
+	if (f != NFIELDS && (r->seen & 1u << f)) {
 		j->p = start;
 		return NR_BAD_DUPLICATE_KEY;
 	}
-	*seen |= 1u << f;
+	if (f == NFIELDS && r->draft) {
+		j->p = start;
+		return NR_BAD_UNKNOWN_KEY;
+	}
+	r->seen |= 1u << f;
 	if ((rc = nr_json_expect(j, ':')) != NR_JSON_OK)
 		return from_json(rc);
 	nr_json_space(j);
@@ -312,8 +335,6 @@ read_object(struct reader *r)
 {
 	struct nr_json *j = &r->j;
 	enum nr_verdict v;
-	unsigned seen = 0;
-	int f;
 
 	nr_json_space(j);
 	if (j->p == j->end)
@@ -324,7 +345,7 @@ read_object(struct reader *r)
 	if (next_is(j, '}'))
 		goto end;
 	for (;;) {
-		if ((v = read_member(r, &seen)) != NR_VALID)
+		if ((v = read_member(r)) != NR_VALID)
 			return v;
 		nr_json_space(j);
 		if (j->p == j->end)
@@ -338,12 +359,25 @@ read_object(struct reader *r)
 end:
 	j->p++;
 	nr_json_space(j);
-	if (j->p != j->end)
-		return NR_BAD_TRAILING;
-	for (f = 0; f < NFIELDS; f++)
-		if (!(seen & 1u << f))
-			return NR_BAD_NO_ID + (unsigned)f;
-	return NR_VALID;
+	return j->p != j->end ? NR_BAD_TRAILING : NR_VALID;
+}
+
+static enum nr_verdict
+read_whole(struct reader *r, size_t *pos)
+{
+	const char *start = r->j.p;
+	enum nr_verdict v;
+
+	*pos = 0;
+	if ((size_t)(r->j.end - start) > r->limits->bytes)
+		return NR_BAD_TOO_LONG;
+	r->ev->ntags = 0;
+	r->ev->flags = 0;
+	v = read_object(r);
+	*pos = (size_t)(r->j.p - start);
+	if (!r->rewrite)
+		r->ev->flags |= NR_EVENT_NORMAL;
+	return v;
 }
 
 enum nr_verdict
@@ -354,17 +388,35 @@ nr_event_read(struct nr_event *ev, const char *json, size_t len,
 		.j = { json, json + len }, .ev = ev, .limits = limits
 	};
 	enum nr_verdict v;
+	unsigned f;
 
-	*pos = 0;
-	if (len > limits->bytes)
-		return NR_BAD_TOO_LONG;
-	ev->ntags = 0;
-	ev->flags = 0;
-	v = read_object(&r);
-	*pos = (size_t)(r.j.p - json);
-	if (!r.rewrite)
-		ev->flags |= NR_EVENT_NORMAL;
-	return v;
+	if ((v = read_whole(&r, pos)) != NR_VALID)
+		return v;
+	for (f = 0; f < NFIELDS; f++)
+		if (!(r.seen & 1u << f))
+			return NR_BAD_NO_ID + f;
+	return NR_VALID;
+}
+
+enum nr_verdict
+nr_event_read_draft(struct nr_event *ev, const char *json, size_t len,
+    const struct nr_event_limits *limits, unsigned *has, size_t *pos)
+{
+	struct reader r = {
+		.j = { json, json + len }, .ev = ev, .limits = limits,
+		.draft = 1
+	};
+	enum nr_verdict v;
+
+	memset(ev, 0, sizeof(*ev));
+	ev->kind = 1;
+	ev->tags = (struct nr_view){ "[]", 2 };
+	ev->content = (struct nr_view){ "", 0 };
+	if ((v = read_whole(&r, pos)) != NR_VALID)
+		return v;
+	*has = (r.seen & 1u << PUBKEY ? NR_DRAFT_PUBKEY : 0) |
+	    (r.seen & 1u << CREATED_AT ? NR_DRAFT_CREATED_AT : 0);
+	return NR_VALID;
 }
 
 /* Copy an array of tags in normal form: outside strings no white space. */

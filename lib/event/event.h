@@ -37,6 +37,7 @@ extern const struct nr_event_limits nr_event_limits_pipe;
  * bytes: strings never grow, and numbers by a little.
  */
 #define NR_EVENT_LINE_MAX(len)	((len) + 64)
+#define NR_EVENT_FRAME		384	/* a line's bytes but tags, content */
 
 /* Bits of nr_event.flags. */
 #define NR_EVENT_NORMAL	1u	/* tags and content are normal */
@@ -64,6 +65,21 @@ struct nr_event {
 enum nr_verdict	nr_event_read(struct nr_event *ev, const char *json,
 		    size_t len, const struct nr_event_limits *limits,
 		    size_t *pos);
+
+/* What a draft had. */
+#define NR_DRAFT_PUBKEY		1u
+#define NR_DRAFT_CREATED_AT	2u
+
+/*
+ * The same for an event that is still to be signed: every field may be
+ * missing, and whatever is in id and sig is passed over.  kind is 1 then,
+ * tags and content are empty; *has says about the others, which are 0.
+ * A pubkey of "" is none.  Unknown fields are refused: a name that is
+ * misspelt would be lost in silence.
+ */
+enum nr_verdict	nr_event_read_draft(struct nr_event *ev, const char *json,
+		    size_t len, const struct nr_event_limits *limits,
+		    unsigned *has, size_t *pos);
 
 /*
  * Write ev as one normal line, without a newline, to out, which has room

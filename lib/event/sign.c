@@ -129,7 +129,8 @@ nr_sign_line(const struct nr_key *k, struct nr_verifier *hasher,
 	};
 	int rc;
 
-	rc = nr_buf_reserve(b, NR_EVENT_LINE_MAX(tags.len + content.len + 448));
+	rc = nr_buf_reserve(b, NR_EVENT_LINE_MAX(NR_EVENT_FRAME +
+	    tags.len + content.len));
 	if (rc == NR_OK)
 		rc = nr_sign_event(k, hasher, &ev);
 	if (rc == NR_OK)

@@ -22,6 +22,7 @@ static const struct {
 	[NR_BAD_TRAILING] = { "trailing-bytes", "bytes behind the event" },
 	[NR_BAD_NOT_OBJECT] = { "not-an-object", "not a JSON object" },
 	[NR_BAD_DUPLICATE_KEY] = { "duplicate-key", "a field is given twice" },
+	[NR_BAD_UNKNOWN_KEY] = { "unknown-field", "unknown field" },
 	[NR_BAD_NO_ID] = { "no-id", "id is missing" },
 	[NR_BAD_NO_PUBKEY] = { "no-pubkey", "pubkey is missing" },
 	[NR_BAD_NO_CREATED_AT] = { "no-created-at", "created_at is missing" },
@@ -52,6 +53,10 @@ static const struct {
 	[NR_BAD_ID] = { "bad-id", "id does not match" },
 	[NR_BAD_PUBKEY] = { "bad-pubkey", "pubkey is not on the curve" },
 	[NR_BAD_SIG] = { "bad-signature", "bad signature" },
+	[NR_BAD_OTHER_KEY] = { "other-pubkey",
+	    "pubkey is not that of the key" },
+	[NR_BAD_NO_WORK] = { "no-work",
+	    "no proof of work was found in time" },
 };
 
 const char *

@@ -21,6 +21,7 @@ enum nr_verdict {
 	/* It is JSON, but not of the shape of an event. */
 	NR_BAD_NOT_OBJECT,
 	NR_BAD_DUPLICATE_KEY,
+	NR_BAD_UNKNOWN_KEY,	/* in a draft */
 	NR_BAD_NO_ID,
 	NR_BAD_NO_PUBKEY,
 	NR_BAD_NO_CREATED_AT,
@@ -50,6 +51,10 @@ enum nr_verdict {
 	NR_BAD_ID,
 	NR_BAD_PUBKEY,		/* no point on the curve */
 	NR_BAD_SIG,
+
+	/* It is a draft that is not signed. */
+	NR_BAD_OTHER_KEY,
+	NR_BAD_NO_WORK,
 
 	NR_NVERDICTS
 };

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "event/pow.h"
 #include "event/tags.h"
 #include "relay/siblings.h"
 #include "util/err.h"
@@ -176,21 +177,6 @@ embeds_protected(struct nr_ingest *in, unsigned worker,
 	return nr_event_protected(&inner);
 }
 
-/* The difficulty of NIP-13. */
-static unsigned
-zero_bits(const unsigned char id[32])
-{
-	unsigned i, n;
-
-	for (i = 0; i < 32 && id[i] == 0; i++)
-		;
-	if (i == 32)
-		return 256;
-	for (n = 0; !(id[i] & 0x80u >> n); n++)
-		;
-	return 8 * i + n;
-}
-
 /* How many characters a text in normal form stands for. */
 static uint64_t
 characters(struct nr_view text)
@@ -231,10 +217,10 @@ policy(struct nr_ingest *in, unsigned worker, struct entry *e,
 		return nr_access_vanish(e->conn, ev);
 	if ((why = nr_access_write(e->conn, ev)) != NULL)
 		return why;
-	if (zero_bits(ev->id) < config->min_pow) {
+	if (nr_pow_bits(ev->id) < config->min_pow) {
 		snprintf(e->text, sizeof(e->text), "pow: the id has %u "
 		    "leading zero bits, %" PRIu64 " are needed",
-		    zero_bits(ev->id), config->min_pow);
+		    nr_pow_bits(ev->id), config->min_pow);
 		return e->text;
 	}
 	if (embeds_protected(in, worker, ev))

@@ -75,3 +75,9 @@ nr_sha256_end(struct nr_sha256 *h, unsigned char out[32])
 	assert(ok == 1);
 	(void)ok;
 }
+
+int
+nr_sha256_copy(struct nr_sha256 *to, const struct nr_sha256 *from)
+{
+	return EVP_MD_CTX_copy_ex(to->ctx, from->ctx) == 1 ? NR_OK : ENOMEM;
+}

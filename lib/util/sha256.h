@@ -17,4 +17,10 @@ void	nr_sha256_start(struct nr_sha256 *h);
 void	nr_sha256_add(struct nr_sha256 *h, const void *p, size_t n);
 void	nr_sha256_end(struct nr_sha256 *h, unsigned char out[32]);
 
+/*
+ * Go on from where another one is: for texts that begin alike.
+ * Returns 0 or ENOMEM.
+ */
+int	nr_sha256_copy(struct nr_sha256 *to, const struct nr_sha256 *from);
+
 #endif
