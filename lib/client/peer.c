@@ -19,6 +19,7 @@
 #include "client/internal.h"
 #include "event/event.h"
 #include "util/err.h"
+#include "util/json.h"
 #include "util/rng.h"
 #include "util/times.h"
 #include "util/version.h"
@@ -291,8 +292,8 @@ on_challenge(struct nr_peer *p, const struct nr_answer *a)
 	if (a->text.len == 0 || a->text.len > sizeof(p->challenge))
 		return;
 	/* A new one makes void what was proved by the last. */
-	memcpy(p->challenge, a->text.p, a->text.len);
-	p->challenge_len = a->text.len;
+	p->challenge_len = nr_json_normal(p->challenge, a->text.p,
+	    a->text.len);
 	p->proved = p->refused = 0;
 	if (p->o.sign != NULL && (p->wanted || p->proving ||
 	    p->o.auth == NR_AUTH_FIRST))
@@ -966,6 +967,12 @@ enum nr_peer_state
 nr_peer_state(const struct nr_peer *p)
 {
 	return p->ended ? NR_PEER_CLOSING : p->state;
+}
+
+struct nr_net *
+nr_peer_net(const struct nr_peer *p)
+{
+	return p->net;
 }
 
 const char *

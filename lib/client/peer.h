@@ -81,7 +81,7 @@ struct nr_peer_calls {
 
 /*
  * Append the event, as one line, that answers a challenge (NIP-42).
- * challenge  as it came: the text within its quotes
+ * url, challenge  normal text, without quotes
  * Returns    0 or a code.
  */
 typedef int nr_auth_fn(void *ctx, struct nr_buf *out, const char *url,
@@ -167,6 +167,7 @@ int	nr_peer_prove(struct nr_peer *p);
 void	nr_peer_good(struct nr_peer *p);
 
 enum nr_peer_state nr_peer_state(const struct nr_peer *p);
+struct nr_net *nr_peer_net(const struct nr_peer *p);
 const char *nr_peer_url(const struct nr_peer *p);
 void	nr_peer_figures(const struct nr_peer *p, struct nr_peer_figures *out);
 

@@ -136,8 +136,14 @@ int
 nr_url_parse_operand(struct nr_url *u, const char *text, size_t len)
 {
 	char full[sizeof("wss://") + sizeof(u->host) + sizeof(u->path) + 16];
+	size_t i;
 	int n;
 
+	/* It will stand in JSON and in HTTP as it is. */
+	for (i = 0; i < len; i++)
+		if ((unsigned char)text[i] <= ' ' || text[i] == 0x7f ||
+		    text[i] == '"' || text[i] == '\\')
+			return 0;
 	if (memmem(text, len, "://", 3) != NULL)
 		return nr_url_parse(u, text, len);
 	n = snprintf(full, sizeof(full), "wss://%.*s", (int)len, text);

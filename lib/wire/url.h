@@ -24,7 +24,7 @@ int	nr_url_parse(struct nr_url *out, const char *text, size_t len);
 /*
  * The same for what people write: without a scheme, ws:// is meant for
  * localhost and loopback addresses and wss:// for all others.  An IPv6
- * address has brackets wherever a port could follow it.
+ * address has brackets.  Quotes, backslashes and white space are refused.
  */
 int	nr_url_parse_operand(struct nr_url *out, const char *text,
 	    size_t len);
