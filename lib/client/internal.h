@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "client/net.h"
+#include "client/peer.h"
 
 struct nr_resolver;
 
@@ -62,6 +63,25 @@ void	nr_net_mask(struct nr_net *n, unsigned char mask[4]);
  * closes it when it comes to it.
  */
 void	nr_wire_drop(struct lws *wsi);
+
+#define NR_HOST_HEADER	300	/* room for a host, brackets and port */
+
+/*
+ * What all connections have in common.
+ * host	    gets the host as HTTP has it; borrowed by *i
+ */
+void	nr_wire_connect_info(struct lws_client_connect_info *i,
+	    struct nr_net *n, const struct nr_url *url, struct nr_wire *w,
+	    char host[NR_HOST_HEADER]);
+void	nr_wire_host(char host[NR_HOST_HEADER], const struct nr_url *url);
+
+/* Returns 0, or 1 where there is no room up to last. */
+int	nr_wire_user_agent(struct lws *wsi, unsigned char **p,
+	    unsigned char *last);
+
+/* text is made printable. */
+void	nr_fault_set(struct nr_fault *f, enum nr_fault_class c,
+	    unsigned code, const char *text, size_t len);
 
 /* ---- resolve.c */
 

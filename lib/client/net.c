@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -79,7 +80,7 @@ nr_timer_free(struct nr_timer *t)
 void
 nr_timer_set(struct nr_timer *t, int64_t ms)
 {
-	/* 0 would be "never" to libwebsockets' plans. */
+	/* 0 would cancel it. */
 	lws_sul_schedule(t->net->lws, 0, &t->sul, on_timer,
 	    ms <= 0 ? 1 : (lws_usec_t)ms * LWS_US_PER_MS);
 }
@@ -323,6 +324,49 @@ nr_wire_drop(struct lws *wsi)
 	lws_set_opaque_user_data(wsi, NULL);
 	lws_set_timeout(wsi, PENDING_TIMEOUT_USER_REASON_BASE,
 	    LWS_TO_KILL_ASYNC);
+}
+
+/* The host as HTTP has it: brackets, and no port that goes without. */
+void
+nr_wire_host(char host[NR_HOST_HEADER], const struct nr_url *u)
+{
+	int bare = strcmp(u->port, u->tls ? "443" : "80") == 0;
+	int ip6 = strchr(u->host, ':') != NULL;
+
+	snprintf(host, NR_HOST_HEADER, "%s%s%s%s%s", ip6 ? "[" : "", u->host,
+	    ip6 ? "]" : "", bare ? "" : ":", bare ? "" : u->port);
+}
+
+void
+nr_wire_connect_info(struct lws_client_connect_info *i, struct nr_net *n,
+    const struct nr_url *url, struct nr_wire *w, char host[NR_HOST_HEADER])
+{
+	memset(i, 0, sizeof(*i));
+	nr_wire_host(host, url);
+	i->context = n->lws;
+	i->vhost = n->vhost;
+	i->port = atoi(url->port);
+	i->path = url->path;
+	i->host = host;
+	i->alpn = "http/1.1";
+	i->local_protocol_name = protocols[0].name;
+	i->opaque_user_data = w;
+	i->ssl_connection = LCCSCF_HTTP_NO_FOLLOW_REDIRECT;
+	if (url->tls)
+		i->ssl_connection |= LCCSCF_USE_SSL;
+	if (w->ip != NULL)
+		i->ssl_connection |= LCCSCF_SKIP_SERVER_CERT_HOSTNAME_CHECK;
+}
+
+int
+nr_wire_user_agent(struct lws *wsi, unsigned char **p, unsigned char *last)
+{
+	static const char agent[] = "nr/" NR_VERSION;
+
+	return lws_add_http_header_by_name(wsi,
+	    (const unsigned char *)"User-Agent:",
+	    (const unsigned char *)agent, (int)sizeof(agent) - 1, p,
+	    last) != 0;
 }
 
 static int

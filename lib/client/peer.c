@@ -22,7 +22,6 @@
 #include "util/json.h"
 #include "util/rng.h"
 #include "util/times.h"
-#include "util/version.h"
 #include "wire/frame.h"
 
 #define ADDRESSES_MAX	8	/* of a name that are tried */
@@ -124,23 +123,27 @@ leave(struct nr_peer *p)
 	    (p)->calls.what((p), (p)->ctx, ##__VA_ARGS__) : (void)0, \
 	    !(p)->freed)
 
+void
+nr_fault_set(struct nr_fault *f, enum nr_fault_class c, unsigned code,
+    const char *text, size_t len)
+{
+	char *p;
+
+	f->class = c;
+	f->code = code;
+	snprintf(f->text, sizeof(f->text), "%.*s", (int)len, text);
+	for (p = f->text; *p != '\0'; p++)
+		if ((unsigned char)*p < 0x20 || *p == 0x7f)
+			*p = '?';
+}
+
 static void
 set_fault(struct nr_peer *p, enum nr_fault_class c, unsigned code,
     const char *text, size_t len)
 {
-	size_t i;
-
 	/* The first one is why. */
-	if (p->fault.class != NR_FAULT_NONE)
-		return;
-	p->fault.class = c;
-	p->fault.code = code;
-	snprintf(p->fault.text, sizeof(p->fault.text), "%.*s", (int)len,
-	    text);
-	for (i = 0; p->fault.text[i] != '\0'; i++)
-		if ((unsigned char)p->fault.text[i] < 0x20 ||
-		    p->fault.text[i] == 0x7f)
-			p->fault.text[i] = '?';
+	if (p->fault.class == NR_FAULT_NONE)
+		nr_fault_set(&p->fault, c, code, text, len);
 }
 
 static void
@@ -663,23 +666,13 @@ on_goodbye(struct nr_peer *p, const unsigned char *in, size_t len)
 	return 0;
 }
 
-static int
-add_user_agent(struct lws *wsi, unsigned char **in, size_t len)
-{
-	static const char agent[] = "nr/" NR_VERSION;
-
-	return lws_add_http_header_by_name(wsi,
-	    (const unsigned char *)"User-Agent:",
-	    (const unsigned char *)agent, (int)sizeof(agent) - 1, in,
-	    *in + len) != 0;
-}
-
 /* What libwebsockets says of the connection. */
 static int
 happened(struct nr_wire *w, struct lws *wsi,
     enum lws_callback_reasons reason, void *in, size_t len)
 {
 	struct nr_peer *p = lws_container_of(w, struct nr_peer, wire);
+	unsigned char **at;
 	int rc = 0;
 
 	p->busy++;
@@ -688,7 +681,8 @@ happened(struct nr_wire *w, struct lws *wsi,
 		(void)fcntl(lws_get_socket_fd(wsi), F_SETFD, FD_CLOEXEC);
 		break;
 	case LWS_CALLBACK_CLIENT_APPEND_HANDSHAKE_HEADER:
-		rc = add_user_agent(wsi, in, len);
+		at = in;
+		rc = nr_wire_user_agent(wsi, at, *at + len);
 		break;
 	case LWS_CALLBACK_CLIENT_CONNECTION_ERROR:
 		lws_set_opaque_user_data(wsi, NULL);
@@ -726,40 +720,15 @@ happened(struct nr_wire *w, struct lws *wsi,
 	return rc;
 }
 
-/* The host as HTTP has it: brackets, and no port that goes without. */
-static void
-host_header(const struct nr_url *u, char *out, size_t size)
-{
-	int bare = strcmp(u->port, u->tls ? "443" : "80") == 0;
-	int ip6 = strchr(u->host, ':') != NULL;
-
-	snprintf(out, size, "%s%s%s%s%s", ip6 ? "[" : "", u->host,
-	    ip6 ? "]" : "", bare ? "" : ":", bare ? "" : u->port);
-}
-
 /* Begin with the address p->at.  Returns 0 where that cannot be. */
 static int
 connect_to(struct nr_peer *p, const char *address)
 {
 	struct lws_client_connect_info i;
-	char host[300];
+	char host[NR_HOST_HEADER];
 
-	memset(&i, 0, sizeof(i));
-	host_header(&p->url, host, sizeof(host));
-	i.context = p->net->lws;
-	i.vhost = p->net->vhost;
+	nr_wire_connect_info(&i, p->net, &p->url, &p->wire, host);
 	i.address = address;
-	i.port = atoi(p->url.port);
-	i.path = p->url.path;
-	i.host = host;
-	i.alpn = "http/1.1";
-	i.local_protocol_name = "nr";
-	i.opaque_user_data = &p->wire;
-	i.ssl_connection = LCCSCF_HTTP_NO_FOLLOW_REDIRECT;
-	if (p->url.tls)
-		i.ssl_connection |= LCCSCF_USE_SSL;
-	if (p->wire.ip != NULL)
-		i.ssl_connection |= LCCSCF_SKIP_SERVER_CERT_HOSTNAME_CHECK;
 	i.pwsi = &p->wsi;
 	errno = 0;
 	return lws_client_connect_via_info(&i) != NULL;
@@ -881,7 +850,7 @@ nr_peer_new(struct nr_peer **out, struct nr_net *n, const struct nr_url *url,
     void *ctx)
 {
 	struct nr_peer *p;
-	char host[300];
+	char host[NR_HOST_HEADER];
 
 	if ((p = calloc(1, sizeof(*p))) == NULL)
 		return ENOMEM;
@@ -893,7 +862,7 @@ nr_peer_new(struct nr_peer **out, struct nr_net *n, const struct nr_url *url,
 	p->wire.happened = happened;
 	p->wire.distrust = on_distrust;
 	p->wire.ip = strchr(p->url.host, ':') != NULL ? p->url.host : NULL;
-	host_header(url, host, sizeof(host));
+	nr_wire_host(host, url);
 	snprintf(p->text, sizeof(p->text), "%s://%s%s",
 	    url->tls ? "wss" : "ws", host, url->path);
 	nr_timer_init(&p->clock, n, on_clock, p);
