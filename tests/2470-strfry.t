@@ -92,6 +92,7 @@ is 'ping_seconds'			55 "$(default ping_seconds)"
 is 'max_limit'				5000 "$(default max_limit)"
 is 'default_limit'			500 "$(default default_limit)"
 is 'max_count'				1000000 "$(default max_count)"
+is 'max_sync'				1000000 "$(default max_sync)"
 is 'max_subscriptions'			100 "$(default max_subscriptions)"
 is 'output_close'			$((32 << 20)) "$(default output_close)"
 

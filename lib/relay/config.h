@@ -85,6 +85,9 @@ struct nr_relay_config {
 	uint64_t	 max_limit;
 	uint64_t	 default_limit;
 	uint64_t	 max_count;	/* events that a COUNT counts */
+	uint64_t	 max_sync;	/* records of a NEG-OPEN; 0: no NIP-77 */
+	uint64_t	 sync_memory;	/* bytes of records, of all */
+	uint64_t	 sync_seconds;	/* between two messages */
 	uint64_t	 max_future;	/* seconds that created_at may be ahead */
 	uint64_t	 max_age;	/* seconds that it may be ago; 0: any */
 	uint64_t	 max_content;	/* characters */

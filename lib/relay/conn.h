@@ -53,6 +53,7 @@ struct nr_lane {
 	size_t		 waiting;
 	int64_t		 rests_until;	/* ns; what was done is paid then */
 	struct nr_lane	*next;
+	atomic_size_t	 sync_bytes;	/* see sync.c; under no lock */
 };
 
 struct nr_conn {

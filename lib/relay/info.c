@@ -144,6 +144,7 @@ nr_info_nips(unsigned nip[NR_INFO_NIPS], const struct nr_relay_config *c)
 		{ 62, 1 },
 		{ 67, 1 },
 		{ 70, 1 },
+		{ 77, c->max_sync > 0 },
 	};
 	size_t i, n = 0;
 

@@ -58,7 +58,7 @@ enum nr_outcome {
 enum nr_kind_result { NR_KIND_OK, NR_KIND_DUPLICATE, NR_KIND_REFUSED,
 	NR_KIND_RESULTS };
 
-#define NR_VERBS	6	/* those of nr_client_verb */
+#define NR_VERBS	9	/* those of nr_client_verb */
 
 struct nr_metrics {
 	atomic_uint_fast64_t	messages[NR_VERBS];
@@ -109,6 +109,7 @@ struct nr_relay {
 	sem_t			 config_taken;
 	atomic_int		 ended;
 	struct nr_store		*st;
+	atomic_size_t		 sync_bytes;	/* of all sessions, see sync.c */
 	nr_log_fn		*log;
 	atomic_int		 log_level;
 
@@ -308,13 +309,20 @@ struct nr_sub {
 	int64_t			 busy;		/* ns, of query threads */
 	unsigned		 slices;
 	uint64_t		 units;		/* of nr_query_next() */
-	struct nr_count		*count;		/* of a COUNT, which has no entry */
+	/* At most one; then it has no entry. */
+	struct nr_count		*count;		/* of a COUNT */
+	struct nr_sync		*sync;		/* of a NEG-OPEN */
 	atomic_int		 closed;	/* send nothing more for it */
 	struct nr_query		*query;		/* the query thread's */
 	struct nr_sub		*next_task;	/* in a queue of queries */
 	struct nr_sub		*next;		/* of the connection */
 };
 
+
+/* What a subscription's id is an id of: each has its own ids. */
+enum nr_sub_sort { NR_SUB_REQ, NR_SUB_COUNT, NR_SUB_SYNC };
+
+enum nr_sub_sort nr_sub_sort(const struct nr_sub *s);
 void	nr_sub_ref(struct nr_sub *s);
 void	nr_sub_unref(struct nr_sub *s);
 
@@ -403,6 +411,45 @@ size_t	nr_queries_waiting(struct nr_queries *q, struct nr_lane *lane);
 
 /* Go on with queries that waited for a connection's output. */
 void	nr_queries_resume(struct nr_queries *q, struct nr_conn *c);
+
+/* ---- sync.c: reconciliation (NIP-77) ----------------------------------------------- */
+
+struct nr_sync;
+
+/*
+ * A session that begins with this message, in hexadecimal; of a client
+ * whose subscription s is.
+ * Returns  0 or ENOMEM.
+ */
+int	nr_sync_new(struct nr_sync **out, struct nr_sub *s,
+	    struct nr_view hex);
+void	nr_sync_free(struct nr_sync *y);		/* NULL is allowed */
+
+/*
+ * The next message; the socket thread's.
+ * Returns  0, ENOMEM, or EBUSY where the last one has not been answered.
+ */
+int	nr_sync_message(struct nr_sync *y, struct nr_view hex);
+
+/* Since when has it waited for its client?  Milliseconds; 0: it does not. */
+int64_t	nr_sync_idle_since(struct nr_sync *y);
+
+/*
+ * Some work for it; a query thread's.
+ * state    NR_QUERY_PAUSE: there is more to do; NR_QUERY_END: until a
+ *	    message comes
+ * units    of work that was done
+ * out	    the answer, if there is one, is added; nr_sync_send() sends it,
+ *	    after which the session is another thread's
+ */
+int	nr_sync_work(struct nr_sub *s, struct nr_snap *sn, int64_t budget,
+	    enum nr_query_state *state, uint64_t *units,
+	    struct nr_chunks *out);
+void	nr_sync_send(struct nr_sub *s, struct nr_chunks *out);
+
+/* Tell the client that it is over.  Any thread. */
+void	nr_sync_refuse(struct nr_conn *c, struct nr_view id, const char *why,
+	    uint64_t most);
 
 /* ---- info.c: the relay information document (NIP-11) ------------------------------ */
 

@@ -76,6 +76,13 @@ nr_live_free(struct nr_live *l)
 	free(l);
 }
 
+enum nr_sub_sort
+nr_sub_sort(const struct nr_sub *s)
+{
+	return s->count != NULL ? NR_SUB_COUNT : s->sync != NULL ?
+	    NR_SUB_SYNC : NR_SUB_REQ;
+}
+
 void
 nr_sub_ref(struct nr_sub *s)
 {
@@ -91,6 +98,7 @@ nr_sub_unref(struct nr_sub *s)
 		return;
 	nr_query_free(s->query);
 	free(s->count);
+	nr_sync_free(s->sync);
 	for (i = 0; i < s->nfilters; i++)
 		nr_filter_free(&s->filters[i]);
 	free(s->filters);
@@ -421,7 +429,8 @@ nr_live_busy(struct nr_live *l, struct nr_conn *c)
 
 	pthread_mutex_lock(&l->lock);
 	for (s = c->subs; s != NULL && !busy; s = s->next)
-		busy = (s->querying || s->count != NULL) &&
+		busy = (s->querying || s->count != NULL ||
+		    (s->sync != NULL && nr_sync_idle_since(s->sync) == 0)) &&
 		    !atomic_load(&s->closed);
 	pthread_mutex_unlock(&l->lock);
 	return busy;

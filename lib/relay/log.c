@@ -131,6 +131,17 @@ add_filters(struct nr_buf *b, const struct nr_sub *s)
 	return rc != NR_OK ? rc : nr_buf_add(b, "", 1);
 }
 
+static const char *
+verb_of(const struct nr_sub *s)
+{
+	static const char *const verb[] = {
+		[NR_SUB_REQ] = "REQ", [NR_SUB_COUNT] = "COUNT",
+		[NR_SUB_SYNC] = "NEG-OPEN"
+	};
+
+	return verb[nr_sub_sort(s)];
+}
+
 static int
 add_cost(struct nr_buf *b, const struct nr_sub *s, const char *filters,
     const char *plans, const struct nr_query_cost *cost, int64_t total)
@@ -142,7 +153,7 @@ add_cost(struct nr_buf *b, const struct nr_sub *s, const char *filters,
 	    ",\"ranges\":%" PRIu64 ",\"seeks\":%" PRIu64 ",\"entries\":%"
 	    PRIu64 ",\"lines\":%" PRIu64 ",\"events\":%" PRIu64
 	    ",\"cost\":%" PRIu64 ",\"filters\":",
-	    s->count != NULL ? "COUNT" : "REQ", s->busy / 1000000, total,
+	    verb_of(s), s->busy / 1000000, total,
 	    s->slices, plans, cost->streams, cost->seeks, cost->entries,
 	    cost->lines, cost->hits, s->units);
 	if (rc == NR_OK)
@@ -171,7 +182,7 @@ nr_log_slow(struct nr_sub *s, int64_t now)
 		    "slow %s: %" PRId64 " ms of work in %" PRId64
 		    " ms, by %s, cost %" PRIu64 ", %" PRIu64 " entries, %"
 		    PRIu64 " lines, %" PRIu64 " events: %s",
-		    s->count != NULL ? "COUNT" : "REQ", s->busy / 1000000,
+		    verb_of(s), s->busy / 1000000,
 		    now - s->begun, plans.p, s->units, cost.entries,
 		    cost.lines, cost.hits, filters.p);
 	nr_buf_free(&fields);

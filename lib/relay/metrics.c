@@ -214,7 +214,10 @@ traffic(struct out *o, const struct nr_metrics *m)
 	static const char *const verb[NR_VERBS] = {
 		[NR_CLIENT_EVENT] = "EVENT", [NR_CLIENT_REQ] = "REQ",
 		[NR_CLIENT_COUNT] = "COUNT", [NR_CLIENT_CLOSE] = "CLOSE",
-		[NR_CLIENT_AUTH] = "AUTH", [NR_CLIENT_OTHER] = "other"
+		[NR_CLIENT_AUTH] = "AUTH", [NR_CLIENT_NEG_OPEN] = "NEG-OPEN",
+		[NR_CLIENT_NEG_MSG] = "NEG-MSG",
+		[NR_CLIENT_NEG_CLOSE] = "NEG-CLOSE",
+		[NR_CLIENT_OTHER] = "other"
 	};
 	char labels[80];
 	unsigned i, yes;
@@ -313,6 +316,8 @@ connections(struct out *o, struct nr_relay *r)
 	    "thread.", nr_queries_waiting(r->queries, NULL));
 	one(o, "nr_queries_paused", "gauge", "Queries that wait for their "
 	    "client to read.", paused);
+	one(o, "nr_sync_bytes", "gauge", "Memory of what is being "
+	    "reconciled (NIP-77).", atomic_load(&r->sync_bytes));
 	one(o, "nr_parties", "gauge", "Addresses and keys whose use of limits "
 	    "is remembered.", nr_limits_parties(r->limits));
 }

@@ -340,10 +340,54 @@ fail(struct nr_relay *r, struct nr_sub *s, int rc)
 	nr_relay_log(r, NR_LOG_ERROR, "query: %s", nr_strerror(rc));
 	if (atomic_exchange(&s->closed, 1))
 		return;
+	if (s->sync != NULL) {
+		nr_sync_refuse(s->conn, id, "error: the query failed", 0);
+		return;
+	}
 	nr_live_remove(r->live, s);
 	if (nr_write_closed(&b, id, "error: the query failed") == NR_OK)
 		nr_conn_send(s->conn, b.p, b.len);
 	nr_buf_free(&b);
+}
+
+/* The query has done what it was for. */
+static void
+end_query(struct nr_sub *s)
+{
+	nr_latency_value(&s->conn->relay->metrics.work, s->busy / 1000000);
+	nr_log_slow(s, nr_now_ms());
+	nr_query_free(s->query);
+	s->query = NULL;
+}
+
+/* Reconciling: gather records first, then answer a message at a time. */
+static void
+run_sync(struct nr_queries *q, struct nr_sub *s, struct worker *w)
+{
+	enum nr_query_state state = NR_QUERY_END;
+	struct nr_chunks out = { NULL, NULL, 0 };
+	int64_t begun = nr_now_ns();
+	uint64_t units = 0;
+	int rc;
+
+	rc = nr_sync_work(s, w->snap, SLICE, &state, &units, &out);
+	s->units += units;
+	charge(q, s->conn, units + out.bytes / BYTES_UNIT);
+	s->busy += nr_now_ns() - begun;
+	s->slices++;
+	if (rc == NR_OK && state == NR_QUERY_PAUSE) {
+		push(q, s);
+		return;
+	}
+	if (s->query != NULL)
+		end_query(s);
+	if (rc != NR_OK)
+		fail(q->relay, s, rc);
+	else if (out.head != NULL)
+		nr_sync_send(s, &out);
+	nr_chunks_free(&out);
+	nr_relay_wake(q->relay);
+	nr_sub_unref(s);
 }
 
 static void
@@ -355,7 +399,7 @@ run(struct nr_queries *q, struct nr_sub *s, struct worker *w)
 	int rc;
 
 	if (atomic_load(&s->closed) || nr_conn_lost(s->conn)) {
-		if (s->slices > 0)
+		if (s->slices > 0 && s->query != NULL)
 			nr_log_slow(s, nr_now_ms());
 		nr_sub_unref(s);
 		return;
@@ -363,6 +407,10 @@ run(struct nr_queries *q, struct nr_sub *s, struct worker *w)
 	/* Before a slice too: there may be many queries, each with its own. */
 	if (pause_at(s->conn, s))
 		return;
+	if (s->sync != NULL) {
+		run_sync(q, s, w);
+		return;
+	}
 	if (s->count != NULL)
 		rc = count_slice(s, w->snap, &state);
 	else {
@@ -386,10 +434,7 @@ run(struct nr_queries *q, struct nr_sub *s, struct worker *w)
 			push(q, s);
 		return;
 	}
-	nr_latency_value(&q->relay->metrics.work, s->busy / 1000000);
-	nr_log_slow(s, nr_now_ms());
-	nr_query_free(s->query);
-	s->query = NULL;
+	end_query(s);
 	nr_sub_unref(s);
 }
 

@@ -462,12 +462,16 @@ patience(const struct nr_relay *r)
 	return (unsigned)(ping + (ping < PONG_SECONDS ? ping : PONG_SECONDS));
 }
 
-/* Look for connections that take nothing of what waits for them. */
+/*
+ * Look for connections that take nothing of what waits for them, and
+ * sessions whose client says nothing.
+ */
 static void
 watch(lws_sorted_usec_list_t *sul)
 {
 	struct nr_relay *r = lws_container_of(sul, struct nr_relay, watching);
 	int64_t now = nr_now_ms();
+	uint64_t seconds = patience(r);
 	struct nr_conn *c;
 	int waiting;
 
@@ -479,9 +483,12 @@ watch(lws_sorted_usec_list_t *sul)
 			c->wrote = now;
 		else if (now - c->wrote > (int64_t)patience(r) * 1000)
 			cut_off(c);
+		nr_session_expire(c, now);
 	}
+	if (seconds > r->config->sync_seconds)
+		seconds = r->config->sync_seconds;
 	lws_sul_schedule(r->lws, 0, sul, watch,
-	    (lws_usec_t)patience(r) * LWS_US_PER_SEC / 4);
+	    (lws_usec_t)seconds * LWS_US_PER_SEC / 4);
 }
 
 /* Somebody woke us: see who has something to send. */

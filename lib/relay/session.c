@@ -39,6 +39,17 @@ nr_session_bad(struct nr_conn *c, const char *why)
 	nr_relay_wake(c->relay);
 }
 
+/* A client that asked for something by an id does not get it. */
+static void
+deny(struct nr_conn *c, enum nr_sub_sort sort, struct nr_view id,
+    const char *why)
+{
+	if (sort == NR_SUB_SYNC)
+		nr_sync_refuse(c, id, why, 0);
+	else
+		closed(c, id, why);
+}
+
 /* ---- subscriptions ----------------------------------------------------------- */
 
 /* It is off the connection's list. */
@@ -49,23 +60,17 @@ forget(struct nr_conn *c, const struct nr_sub *s)
 	c->nvalues -= s->nvalues;
 }
 
-/*
- * Take the subscription, or the count, with this id off the connection's
- * list: the two do not know of each other.
- */
-static struct nr_sub *
-detach(struct nr_conn *c, struct nr_view id, int count)
+/* Where the one with this id is in the connection's list. */
+static struct nr_sub **
+find(struct nr_conn *c, struct nr_view id, enum nr_sub_sort sort)
 {
 	struct nr_sub **p, *s;
 
 	for (p = &c->subs; (s = *p) != NULL; p = &s->next)
-		if ((s->count != NULL) == count && s->idlen == id.len &&
-		    memcmp(s->id, id.p, id.len) == 0) {
-			*p = s->next;
-			forget(c, s);
-			return s;
-		}
-	return NULL;
+		if (nr_sub_sort(s) == sort && s->idlen == id.len &&
+		    memcmp(s->id, id.p, id.len) == 0)
+			break;
+	return p;
 }
 
 static void
@@ -78,12 +83,15 @@ end_sub(struct nr_conn *c, struct nr_sub *s)
 
 /* End what this id stands for, if it stands for something. */
 static void
-drop(struct nr_conn *c, struct nr_view id, int count)
+drop(struct nr_conn *c, struct nr_view id, enum nr_sub_sort sort)
 {
-	struct nr_sub *s = detach(c, id, count);
+	struct nr_sub **p = find(c, id, sort), *s = *p;
 
-	if (s != NULL)
-		end_sub(c, s);
+	if (s == NULL)
+		return;
+	*p = s->next;
+	forget(c, s);
+	end_sub(c, s);
 }
 
 /* Forget those that were closed from our side. */
@@ -116,17 +124,13 @@ nr_session_end(struct nr_conn *c)
 }
 
 static struct nr_sub *
-new_sub(struct nr_conn *c, struct nr_view id, int count)
+new_sub(struct nr_conn *c, struct nr_view id)
 {
 	struct nr_sub *s;
 
 	if ((s = calloc(1, sizeof(*s))) == NULL)
 		return NULL;
-	s->id = malloc(id.len);
-	s->count = count ? calloc(1, sizeof(*s->count)) : NULL;
-	if (s->id == NULL || (count && s->count == NULL)) {
-		free(s->count);
-		free(s->id);
+	if ((s->id = malloc(id.len)) == NULL) {
 		free(s);
 		return NULL;
 	}
@@ -156,6 +160,34 @@ clamp_limit(const struct nr_relay_config *c, struct nr_filter *f)
 }
 
 /*
+ * Read a filter into the subscription, and go behind it.
+ * why  set where it is refused
+ */
+static int
+read_filter(struct nr_conn *c, struct nr_sub *s, struct nr_view *rest,
+    const char **why)
+{
+	const struct nr_filter_limits limits = {
+		(size_t)c->relay->config->max_filter_values
+	};
+	struct nr_json j = { rest->p, rest->p + rest->len };
+	struct nr_filter *f;
+	int rc;
+
+	f = realloc(s->filters, (s->nfilters + 1) * sizeof(*f));
+	if (f == NULL)
+		return ENOMEM;
+	s->filters = f;
+	rc = nr_filter_read(&f[s->nfilters], &j, &limits, why);
+	if (rc != NR_OK || *why != NULL)
+		return rc;
+	s->nfilters++;
+	rest->p = j.p;
+	rest->len = (size_t)(j.end - j.p);
+	return NR_OK;
+}
+
+/*
  * Read the filters of a REQ into the subscription.
  * why  NULL, or why it is refused
  */
@@ -164,11 +196,6 @@ read_filters(struct nr_conn *c, struct nr_sub *s, struct nr_view rest,
     const char **why)
 {
 	const struct nr_relay_config *config = c->relay->config;
-	const struct nr_filter_limits limits = {
-		(size_t)config->max_filter_values
-	};
-	struct nr_filter *f;
-	struct nr_json j;
 	int more, rc;
 
 	*why = NULL;
@@ -178,26 +205,45 @@ read_filters(struct nr_conn *c, struct nr_sub *s, struct nr_view rest,
 			*why = "invalid: too many filters";
 			return NR_OK;
 		}
-		f = realloc(s->filters, (s->nfilters + 1) * sizeof(*f));
-		if (f == NULL)
-			return ENOMEM;
-		s->filters = f;
-		j.p = rest.p;
-		j.end = rest.p + rest.len;
-		rc = nr_filter_read(&f[s->nfilters], &j, &limits, why);
+		rc = read_filter(c, s, &rest, why);
 		if (rc != NR_OK || *why != NULL)
 			return rc;
 		if (s->count == NULL)
-			clamp_limit(config, &f[s->nfilters]);
-		s->nfilters++;
-		rest.p = j.p;
-		rest.len = (size_t)(j.end - j.p);
+			clamp_limit(config, &s->filters[s->nfilters - 1]);
 	}
 	if (more < 0)
 		*why = "invalid: message is not a JSON array";
 	else if (s->nfilters == 0)
 		*why = "invalid: no filter";
 	return NR_OK;
+}
+
+/*
+ * Read the filter of a NEG-OPEN, and make the session.  A limit in it is
+ * the client's: it reconciles the newest so many.
+ */
+static int
+read_sync(struct nr_conn *c, struct nr_sub *s, struct nr_view rest,
+    const char **why)
+{
+	struct nr_view hex;
+	int rc;
+
+	*why = NULL;
+	if (c->relay->config->max_sync == 0)
+		*why = "unsupported: no reconciliation here";
+	else if (nr_client_next_filter(&rest) <= 0)
+		*why = "invalid: no filter";
+	if (*why != NULL)
+		return NR_OK;
+	rc = read_filter(c, s, &rest, why);
+	if (rc != NR_OK || *why != NULL)
+		return rc;
+	if (!nr_client_neg_message(rest, &hex)) {
+		*why = "invalid: no message in lower-case hexadecimal";
+		return NR_OK;
+	}
+	return nr_sync_new(&s->sync, s, hex);
 }
 
 static int
@@ -231,21 +277,22 @@ start_sub(struct nr_conn *c, struct nr_sub *s)
 	uint64_t before;
 	int rc;
 
+	/* In the order of negentropy, about. */
+	o.reverse = s->sync != NULL && !(s->filters->has & NR_FILTER_LIMIT);
 	if (s->count != NULL)
 		s->count->has_hll = s->nfilters == 1 && nr_hll_offset(
 		    &s->filters[0], c->relay->sha, &s->count->offset);
-	else if ((rc = nr_live_add(c->relay->live, s, c->relay->snap,
+	else if (s->sync == NULL && (rc = nr_live_add(c->relay->live, s, c->relay->snap,
 	    &before)) != NR_OK)
 		return rc;
-	else {
+	else if (s->sync == NULL) {
 		/* Number 0 is the first: nothing is below it. */
 		o.before = before;
 		o.nothing = before == 0;
 	}
 	rc = nr_query_new(&s->query, s->filters, s->nfilters, &o);
 	if (rc != NR_OK) {
-		if (s->count == NULL)
-			nr_live_remove(c->relay->live, s);
+		nr_live_remove(c->relay->live, s);
 		return rc;
 	}
 	s->next = c->subs;
@@ -256,27 +303,56 @@ start_sub(struct nr_conn *c, struct nr_sub *s)
 	return NR_OK;
 }
 
+static enum nr_sub_sort
+sort_of(enum nr_client_verb verb)
+{
+	switch (verb) {
+	case NR_CLIENT_COUNT:
+		return NR_SUB_COUNT;
+	case NR_CLIENT_NEG_OPEN:
+	case NR_CLIENT_NEG_MSG:
+	case NR_CLIENT_NEG_CLOSE:
+		return NR_SUB_SYNC;
+	default:
+		return NR_SUB_REQ;
+	}
+}
+
+/* What is behind the id: filters, and what else there is. */
+static int
+read_request(struct nr_conn *c, struct nr_sub *s, enum nr_sub_sort sort,
+    struct nr_view rest, const char **why)
+{
+	if (sort == NR_SUB_SYNC)
+		return read_sync(c, s, rest, why);
+	if (sort == NR_SUB_COUNT &&
+	    (s->count = calloc(1, sizeof(*s->count))) == NULL)
+		return ENOMEM;
+	return read_filters(c, s, rest, why);
+}
+
+/* REQ, COUNT and NEG-OPEN. */
 static void
 req(struct nr_conn *c, const struct nr_client_message *m)
 {
 	struct nr_view id = { m->subid, m->subid_len };
-	int count = m->verb == NR_CLIENT_COUNT;
+	enum nr_sub_sort sort = sort_of(m->verb);
 	const char *why = NULL;
 	struct nr_sub *s;
 	int rc = NR_OK;
 
-	/* A REQ on an id that is in use replaces what it stood for. */
-	drop(c, id, count);
+	/* One on an id that is in use replaces what it stood for. */
+	drop(c, id, sort);
 	sweep_closed(c);
 	if (c->nsubs >= c->relay->config->max_subscriptions) {
 		nr_limits_hit(c->relay, NR_LIMIT_SUBSCRIPTIONS);
-		closed(c, id, "rate-limited: too many subscriptions");
+		deny(c, sort, id, "rate-limited: too many subscriptions");
 		return;
 	}
-	if ((s = new_sub(c, id, count)) == NULL)
+	if ((s = new_sub(c, id)) == NULL)
 		rc = ENOMEM;
 	if (rc == NR_OK)
-		rc = read_filters(c, s, m->rest, &why);
+		rc = read_request(c, s, sort, m->rest, &why);
 	if (rc == NR_OK && why == NULL) {
 		s->nvalues = count_values(s);
 		if (s->nvalues + c->nvalues > c->relay->config->max_values) {
@@ -291,10 +367,55 @@ req(struct nr_conn *c, const struct nr_client_message *m)
 		rc = start_sub(c, s);
 	if (rc == NR_OK && why == NULL)
 		return;
-	closed(c, id, why != NULL ? why : rc == ENOMEM ?
+	deny(c, sort, id, why != NULL ? why : rc == ENOMEM ?
 	    "error: out of memory" : "error: the store cannot be read");
 	if (s != NULL)
 		nr_sub_unref(s);
+}
+
+/* NEG-MSG: the next message of a session. */
+static void
+next_message(struct nr_conn *c, const struct nr_client_message *m)
+{
+	struct nr_view id = { m->subid, m->subid_len }, hex;
+	const char *why = NULL;
+	struct nr_sub *s;
+	int rc = NR_OK;
+
+	sweep_closed(c);
+	if ((s = *find(c, id, NR_SUB_SYNC)) == NULL)
+		why = "closed: there is no session with this id";
+	else if (!nr_client_neg_message(m->rest, &hex))
+		why = "invalid: no message in lower-case hexadecimal";
+	else if ((rc = nr_sync_message(s->sync, hex)) == EBUSY)
+		why = "invalid: the last message has not been answered";
+	else if (rc != NR_OK)
+		why = "error: out of memory";
+	if (why == NULL) {
+		nr_queries_add(c->relay->queries, s);
+		return;
+	}
+	drop(c, id, NR_SUB_SYNC);
+	nr_sync_refuse(c, id, why, 0);
+}
+
+void
+nr_session_expire(struct nr_conn *c, int64_t now)
+{
+	int64_t most = (int64_t)c->relay->config->sync_seconds * 1000, since;
+	struct nr_sub *s, *next;
+
+	for (s = c->subs; s != NULL; s = next) {
+		struct nr_view id = { s->id, s->idlen };
+
+		next = s->next;
+		since = s->sync == NULL ? 0 : nr_sync_idle_since(s->sync);
+		if (since == 0 || now - since < most)
+			continue;
+		nr_sync_refuse(c, id, "closed: you took too long to respond",
+		    0);
+		drop(c, id, NR_SUB_SYNC);
+	}
 }
 
 /* ---- limits in time ---------------------------------------------------------- */
@@ -329,10 +450,13 @@ refuse(struct nr_conn *c, const struct nr_client_message *m,
 		break;
 	case NR_CLIENT_REQ:
 	case NR_CLIENT_COUNT:
-		drop(c, id, m->verb == NR_CLIENT_COUNT);
-		closed(c, id, why);
+	case NR_CLIENT_NEG_OPEN:
+	case NR_CLIENT_NEG_MSG:
+		drop(c, id, sort_of(m->verb));
+		deny(c, sort_of(m->verb), id, why);
 		break;
 	case NR_CLIENT_CLOSE:
+	case NR_CLIENT_NEG_CLOSE:
 	case NR_CLIENT_OTHER:
 		refuse_event(c, (struct nr_view){ NULL, 0 }, why);
 		break;
@@ -350,6 +474,9 @@ admit(struct nr_conn *c, const struct nr_client_message *m, int bad,
 		[NR_CLIENT_COUNT] = NR_WANT_COUNT,
 		[NR_CLIENT_CLOSE] = NR_WANT_OTHER,
 		[NR_CLIENT_AUTH] = NR_WANT_OTHER,
+		[NR_CLIENT_NEG_OPEN] = NR_WANT_QUERY,
+		[NR_CLIENT_NEG_MSG] = NR_WANT_QUERY,
+		[NR_CLIENT_NEG_CLOSE] = NR_WANT_OTHER,
 		[NR_CLIENT_OTHER] = NR_WANT_OTHER,
 	};
 	char why[NR_LIMITS_WHY];
@@ -386,9 +513,9 @@ nr_session_message(struct nr_conn *c, const char *text, size_t len)
 	if (why != NULL) {
 		atomic_fetch_add(
 		    &c->relay->metrics.messages[NR_CLIENT_OTHER], 1);
-		if (has_sub && (m.verb == NR_CLIENT_REQ ||
-		    m.verb == NR_CLIENT_COUNT))
-			closed(c, m.given, why);
+		if (has_sub && m.verb != NR_CLIENT_CLOSE &&
+		    m.verb != NR_CLIENT_NEG_CLOSE)
+			deny(c, sort_of(m.verb), m.given, why);
 		else
 			nr_session_bad(c, why);
 		return 1;
@@ -407,10 +534,15 @@ nr_session_message(struct nr_conn *c, const char *text, size_t len)
 		break;
 	case NR_CLIENT_REQ:
 	case NR_CLIENT_COUNT:
+	case NR_CLIENT_NEG_OPEN:
 		req(c, &m);
 		break;
+	case NR_CLIENT_NEG_MSG:
+		next_message(c, &m);
+		break;
 	case NR_CLIENT_CLOSE:
-		drop(c, id, 0);
+	case NR_CLIENT_NEG_CLOSE:
+		drop(c, id, sort_of(m.verb));
 		break;
 	case NR_CLIENT_AUTH:
 		nr_access_auth(c, m.event);

@@ -6,6 +6,7 @@
 #define NR_RELAY_SESSION_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 struct nr_conn;
 
@@ -18,6 +19,9 @@ int	nr_session_message(struct nr_conn *c, const char *text, size_t len);
 
 /* Count a message that made no sense, and say why; why is NIP-01's text. */
 void	nr_session_bad(struct nr_conn *c, const char *why);
+
+/* End the sessions (NIP-77) that have heard nothing for too long. */
+void	nr_session_expire(struct nr_conn *c, int64_t now);
 
 /* The socket is gone: end its subscriptions. */
 void	nr_session_end(struct nr_conn *c);

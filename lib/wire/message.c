@@ -85,7 +85,7 @@ static const char *
 read_rest(struct nr_client_message *m, struct nr_json *j)
 {
 	nr_json_space(j);
-	if (m->verb == NR_CLIENT_REQ || m->verb == NR_CLIENT_COUNT) {
+	if (m->verb != NR_CLIENT_CLOSE && m->verb != NR_CLIENT_NEG_CLOSE) {
 		m->rest.p = j->p;
 		m->rest.len = (size_t)(j->end - j->p);
 		return NULL;
@@ -94,6 +94,27 @@ read_rest(struct nr_client_message *m, struct nr_json *j)
 		return "invalid: message is not a JSON array";
 	nr_json_space(j);
 	return j->p == j->end ? NULL : "invalid: bytes behind the message";
+}
+
+static enum nr_client_verb
+verb_of(struct nr_view name)
+{
+	static const struct {
+		const char		*name;
+		enum nr_client_verb	 verb;
+	} list[] = {
+		{ "REQ", NR_CLIENT_REQ }, { "COUNT", NR_CLIENT_COUNT },
+		{ "CLOSE", NR_CLIENT_CLOSE },
+		{ "NEG-OPEN", NR_CLIENT_NEG_OPEN },
+		{ "NEG-MSG", NR_CLIENT_NEG_MSG },
+		{ "NEG-CLOSE", NR_CLIENT_NEG_CLOSE }
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(list) / sizeof(list[0]); i++)
+		if (nr_view_is(name, list[i].name))
+			return list[i].verb;
+	return NR_CLIENT_OTHER;
 }
 
 void
@@ -117,9 +138,7 @@ nr_client_read(struct nr_client_message *m, const char *text, size_t len,
 		*why = read_event(m, &j);
 		return;
 	}
-	m->verb = nr_view_is(m->name, "REQ") ? NR_CLIENT_REQ :
-	    nr_view_is(m->name, "COUNT") ? NR_CLIENT_COUNT :
-	    nr_view_is(m->name, "CLOSE") ? NR_CLIENT_CLOSE : NR_CLIENT_OTHER;
+	m->verb = verb_of(m->name);
 	if (m->verb == NR_CLIENT_OTHER) {
 		*why = "unsupported: unknown message";
 		return;
@@ -144,6 +163,32 @@ nr_client_next_filter(struct nr_view *rest)
 	if (!more && rest->len > 0)
 		return -1;
 	return more;
+}
+
+int
+nr_client_neg_message(struct nr_view rest, struct nr_view *hex)
+{
+	struct nr_json j = { rest.p, rest.p + rest.len };
+	unsigned flags = 0;
+	struct nr_view v;
+	size_t i;
+
+	if (nr_json_expect(&j, ',') != NR_JSON_OK)
+		return 0;
+	nr_json_space(&j);
+	if (j.p == j.end || *j.p != '"' ||
+	    nr_json_string(&j, &v, &flags) != NR_JSON_OK ||
+	    nr_json_expect(&j, ']') != NR_JSON_OK)
+		return 0;
+	nr_json_space(&j);
+	if (j.p != j.end || v.len % 2 != 0)
+		return 0;
+	for (i = 0; i < v.len; i++)
+		if (!((v.p[i] >= '0' && v.p[i] <= '9') ||
+		    (v.p[i] >= 'a' && v.p[i] <= 'f')))
+			return 0;
+	*hex = v;
+	return 1;
 }
 
 static int
@@ -205,4 +250,42 @@ nr_write_notice(struct nr_buf *b, const char *message)
 	    (rc = nr_buf_addjson(b, message, strlen(message))) == NR_OK)
 		rc = nr_buf_adds(b, "]");
 	return rc;
+}
+
+static int
+start_neg(struct nr_buf *b, const char *verb, struct nr_view subid)
+{
+	int rc;
+
+	if ((rc = nr_buf_addf(b, "[\"%s\",\"", verb)) == NR_OK &&
+	    (rc = add_view(b, subid)) == NR_OK)
+		rc = nr_buf_adds(b, "\",");
+	return rc;
+}
+
+int
+nr_write_neg_msg(struct nr_buf *b, struct nr_view subid, const void *message,
+    size_t len)
+{
+	int rc;
+
+	if ((rc = start_neg(b, "NEG-MSG", subid)) != NR_OK ||
+	    (rc = nr_buf_reserve(b, 2 * len + 3)) != NR_OK)
+		return rc;
+	b->p[b->len++] = '"';
+	nr_hex_encode(b->p + b->len, message, len);
+	b->len += 2 * len;
+	return nr_buf_adds(b, "\"]");
+}
+
+int
+nr_write_neg_err(struct nr_buf *b, struct nr_view subid, const char *why,
+    uint64_t most)
+{
+	int rc;
+
+	if ((rc = start_neg(b, "NEG-ERR", subid)) == NR_OK &&
+	    (rc = nr_buf_addjson(b, why, strlen(why))) == NR_OK && most > 0)
+		rc = nr_buf_addf(b, ",%" PRIu64, most);
+	return rc != NR_OK ? rc : nr_buf_adds(b, "]");
 }

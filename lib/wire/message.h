@@ -24,6 +24,9 @@ enum nr_client_verb {
 	NR_CLIENT_COUNT,
 	NR_CLIENT_CLOSE,
 	NR_CLIENT_AUTH,
+	NR_CLIENT_NEG_OPEN,	/* NIP-77 */
+	NR_CLIENT_NEG_MSG,
+	NR_CLIENT_NEG_CLOSE,
 	NR_CLIENT_OTHER		/* a message with a verb not known here */
 };
 
@@ -31,10 +34,11 @@ struct nr_client_message {
 	enum nr_client_verb verb;
 	struct nr_view	 name;		/* the verb as it stands */
 	struct nr_view	 event;		/* EVENT, AUTH: JSON, unchecked */
-	struct nr_view	 given;		/* REQ, COUNT, CLOSE: the id */
+	struct nr_view	 given;		/* not EVENT, AUTH: the id */
 	char		 subid[NR_SUBID_BYTES];	/* the same, normal text */
 	size_t		 subid_len;
-	struct nr_view	 rest;		/* REQ, COUNT: the filters, to the end */
+	/* REQ, COUNT: the filters, to the end; NEG-*: what follows the id. */
+	struct nr_view	 rest;
 };
 
 /*
@@ -53,6 +57,13 @@ void	nr_client_read(struct nr_client_message *out, const char *text,
  */
 int	nr_client_next_filter(struct nr_view *rest);
 
+/*
+ * The end of a NEG-OPEN or NEG-MSG: a message in hexadecimal.
+ * hex	    borrowed from rest: an even number of digits, lower case
+ * Returns  1, or 0 where the text is wrong.
+ */
+int	nr_client_neg_message(struct nr_view rest, struct nr_view *hex);
+
 /* Each returns 0 or ENOMEM; subid and message are normal text. */
 int	nr_write_ok(struct nr_buf *b, const char id[64], int accepted,
 	    const char *message);
@@ -66,5 +77,12 @@ int	nr_write_closed(struct nr_buf *b, struct nr_view subid,
 int	nr_write_count(struct nr_buf *b, struct nr_view subid,
 	    uint64_t count, int approximate, const unsigned char *hll);
 int	nr_write_notice(struct nr_buf *b, const char *message);
+
+int	nr_write_neg_msg(struct nr_buf *b, struct nr_view subid,
+	    const void *message, size_t len);
+
+/* most	    records that would be allowed, or 0: not told */
+int	nr_write_neg_err(struct nr_buf *b, struct nr_view subid,
+	    const char *why, uint64_t most);
 
 #endif

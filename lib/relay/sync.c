@@ -1,0 +1,260 @@
+/*
+ * Reconciliation with clients (NIP-77): a session gathers what its filter
+ * matches, as its client may read it, and answers messages from that.  It
+ * holds records in memory and no snapshot; how many, and how long it waits
+ * for its client, is bounded.
+ */
+#include "relay/internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "negentropy/negentropy.h"
+#include "util/err.h"
+#include "util/hex.h"
+#include "util/times.h"
+#include "wire/message.h"
+
+/* Of a message, which is sent as twice as many digits. */
+#define FRAME_LIMIT	250000
+
+struct nr_sync {
+	struct nr_conn		*conn;	/* its subscription's */
+	struct nr_buf		 message;
+	atomic_int		 busy;	/* it has not been answered */
+	atomic_int_fast64_t	 idle_since;	/* ms */
+	struct nr_neg_array	 records;
+	struct nr_neg		 neg;
+	int			 sealed;
+	size_t			 bytes;	/* what is counted of records */
+};
+
+/* ---- memory -------------------------------------------------------------- */
+
+/*
+ * Count what the records take, for all and for whose they are; one address
+ * has no more than a quarter of it.
+ * Returns whether they may.
+ */
+static int
+take_memory(struct nr_sync *y)
+{
+	struct nr_relay *r = y->conn->relay;
+	size_t now = nr_neg_array_bytes(y->records.cap), more, all, own;
+	struct nr_lane *lane = nr_limits_lane(y->conn);
+	uint64_t most = r->config->sync_memory;
+
+	if (now <= y->bytes)
+		return 1;
+	more = now - y->bytes;
+	all = atomic_fetch_add(&r->sync_bytes, more) + more;
+	own = atomic_fetch_add(&lane->sync_bytes, more) + more;
+	y->bytes = now;
+	return all <= most && (lane == &y->conn->lane || own <= most / 4);
+}
+
+static void
+give_back_memory(struct nr_sync *y)
+{
+	atomic_fetch_sub(&y->conn->relay->sync_bytes, y->bytes);
+	atomic_fetch_sub(&nr_limits_lane(y->conn)->sync_bytes, y->bytes);
+	y->bytes = 0;
+}
+
+/* ---- a session ------------------------------------------------------------- */
+
+int
+nr_sync_new(struct nr_sync **out, struct nr_sub *s, struct nr_view hex)
+{
+	struct nr_sync *y;
+
+	if ((y = calloc(1, sizeof(*y))) == NULL)
+		return ENOMEM;
+	y->conn = s->conn;
+	atomic_init(&y->busy, 0);
+	atomic_init(&y->idle_since, 0);
+	if (nr_neg_init(&y->neg, &y->records.set, FRAME_LIMIT) != NR_OK ||
+	    nr_sync_message(y, hex) != NR_OK) {
+		nr_sync_free(y);
+		return ENOMEM;
+	}
+	*out = y;
+	return NR_OK;
+}
+
+void
+nr_sync_free(struct nr_sync *y)
+{
+	if (y == NULL)
+		return;
+	give_back_memory(y);
+	nr_neg_free(&y->neg);
+	nr_neg_array_free(&y->records);
+	nr_buf_free(&y->message);
+	free(y);
+}
+
+int
+nr_sync_message(struct nr_sync *y, struct nr_view hex)
+{
+	size_t n = hex.len / 2;
+	int rc;
+
+	if (atomic_load(&y->busy))
+		return EBUSY;
+	y->message.len = 0;
+	if ((rc = nr_buf_reserve(&y->message, n + 1)) != NR_OK)
+		return rc;
+	(void)nr_hex_decode((unsigned char *)y->message.p, hex.p, n);
+	y->message.len = n;
+	atomic_store(&y->idle_since, 0);
+	atomic_store(&y->busy, 1);
+	return NR_OK;
+}
+
+int64_t
+nr_sync_idle_since(struct nr_sync *y)
+{
+	return atomic_load(&y->idle_since);
+}
+
+void
+nr_sync_refuse(struct nr_conn *c, struct nr_view id, const char *why,
+    uint64_t most)
+{
+	struct nr_buf b = { 0 };
+
+	nr_count_closed(c->relay, why);
+	if (nr_write_neg_err(&b, id, why, most) == NR_OK)
+		nr_conn_send(c, b.p, b.len);
+	else
+		nr_conn_doom(c, NR_CLOSE_ERROR, "out of memory");
+	nr_buf_free(&b);
+	nr_relay_wake(c->relay);
+}
+
+/* It is over: its client is told, unless it has gone. */
+static void
+end(struct nr_sub *s, const char *why, uint64_t most)
+{
+	struct nr_view id = { s->id, s->idlen };
+
+	if (!atomic_exchange(&s->closed, 1))
+		nr_sync_refuse(s->conn, id, why, most);
+}
+
+/* ---- gathering --------------------------------------------------------------- */
+
+static int
+add(struct nr_sub *s, const struct nr_hit *hit)
+{
+	uint64_t most = s->conn->relay->config->max_sync;
+	struct nr_neg_array *a = &s->sync->records;
+	struct nr_event ev;
+	int rc;
+
+	if (a->n >= most) {
+		end(s, "blocked: this query is too big", most);
+		return NR_OK;
+	}
+	if (!nr_event_view_head(&ev, hit->line.p, hit->line.len))
+		return NR_ECORRUPT;
+	rc = nr_neg_array_add(a, (uint64_t)ev.created_at, ev.id);
+	if (rc == NR_OK && !take_memory(s->sync))
+		end(s, "rate-limited: too much is being reconciled, try "
+		    "again in 10 s", 0);
+	return rc;
+}
+
+static int
+gather(struct nr_sub *s, struct nr_snap *sn, int64_t *budget,
+    enum nr_query_state *state)
+{
+	struct nr_hit hit;
+	int rc;
+
+	if ((rc = nr_snap_renew(sn)) != NR_OK)
+		return rc;
+	do {
+		rc = nr_query_next(s->query, sn, state, &hit, budget);
+		if (rc == NR_OK && *state == NR_QUERY_HIT)
+			rc = add(s, &hit);
+	} while (rc == NR_OK && *state == NR_QUERY_HIT &&
+	    !atomic_load(&s->closed));
+	nr_snap_release(sn);
+	return rc;
+}
+
+/* ---- answering ----------------------------------------------------------------- */
+
+static int
+frame(struct nr_sub *s, const struct nr_buf *message, struct nr_chunks *out)
+{
+	struct nr_view id = { s->id, s->idlen }, part;
+	struct nr_buf b = { 0 };
+	int rc;
+
+	rc = nr_write_neg_msg(&b, id, message->p, message->len);
+	part = (struct nr_view){ b.p, b.len };
+	if (rc == NR_OK)
+		rc = nr_chunks_frame(out, &part, 1);
+	nr_buf_free(&b);
+	return rc;
+}
+
+void
+nr_sync_send(struct nr_sub *s, struct nr_chunks *out)
+{
+	/* The client may answer as soon as it has this. */
+	atomic_store(&s->sync->idle_since, nr_now_ms());
+	atomic_store(&s->sync->busy, 0);
+	nr_conn_send_chunks(s->conn, out, &s->closed);
+}
+
+static int
+answer(struct nr_sub *s, struct nr_chunks *chunks)
+{
+	struct nr_sync *y = s->sync;
+	struct nr_buf out = { 0 };
+	char text[128];
+	const char *why;
+	int rc;
+
+	rc = nr_neg_reconcile(&y->neg, y->message.p, y->message.len, &out,
+	    NULL, NULL, &why);
+	if (rc == NR_EINVAL) {
+		snprintf(text, sizeof(text), "invalid: %s", why);
+		end(s, text, 0);
+		nr_conn_bad(s->conn);
+		rc = NR_OK;
+	} else if (rc == NR_OK)
+		rc = frame(s, &out, chunks);
+	nr_buf_free(&out);
+	return rc;
+}
+
+int
+nr_sync_work(struct nr_sub *s, struct nr_snap *sn, int64_t budget,
+    enum nr_query_state *state, uint64_t *units, struct nr_chunks *out)
+{
+	struct nr_sync *y = s->sync;
+	int64_t left = budget, begun;
+	int rc = NR_OK;
+
+	*state = NR_QUERY_END;
+	if (!y->sealed)
+		rc = gather(s, sn, &left, state);
+	*units = (uint64_t)(budget - left);
+	if (rc != NR_OK || *state != NR_QUERY_END || atomic_load(&s->closed))
+		return rc;
+	begun = nr_now_ns();
+	if (!y->sealed && (rc = nr_neg_array_seal(&y->records)) != NR_OK)
+		return rc;
+	y->sealed = 1;
+	rc = answer(s, out);
+	/* A unit is about 100 ns. */
+	*units += (uint64_t)(nr_now_ns() - begun) / 100;
+	return rc;
+}
