@@ -111,7 +111,7 @@ ok(true, 'an empty repost and one that only mentions ["-"] are fine')
 // NIP-11.
 const info = await fetchRelayInformation(server.url)
 is(info.limitation.max_subscriptions, 100, 'NIP-11 tells the limits')
-is(info.supported_nips, [1, 4, 9, 11, 17, 40, 42, 45, 59, 62, 67, 70], 'and the NIPs')
+is(info.supported_nips, [1, 4, 9, 11, 17, 40, 42, 45, 59, 62, 67, 70, 77], 'and the NIPs')
 
 relay.close()
 pool.close([server.url])

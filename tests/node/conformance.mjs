@@ -330,7 +330,7 @@ is([await ids({ ids: [] }), await count(c, { authors: [] }), await listen(c, 'em
 
 // ---- 10.12, NIP-13
 const bare = await serve(scratch('bare'), '--set', 'private_kinds=', '--set', 'min_pow=10')
-is((await info(bare)).supported_nips, [1, 9, 11, 13, 40, 42, 45, 62, 67, 70], '10.12: the list of NIPs follows the configuration')
+is((await info(bare)).supported_nips, [1, 9, 11, 13, 40, 42, 45, 62, 67, 70, 77], '10.12: the list of NIPs follows the configuration')
 const miner = await connect([], bare)
 const bits = id => { let n = 0; while (n < 256 && !(parseInt(id[n >> 2], 16) & 8 >> n % 4)) n++; return n }
 const mine9 = want => {

@@ -168,7 +168,7 @@ const set = ['max_message=2000', 'max_subscriptions=3', 'max_limit=5', 'default_
 const small = await serve(scratch('small'), ...set.flatMap(s => ['--set', s]))
 const info = JSON.parse((await ask(small.port, { headers: { accept: TYPE } })).body)
 is(info, { name: 'a "relay"', icon: 'https://example.com/i.png', pubkey: alice.pubkey, contact: 'mailto:a@example.com',
-  version: info.version, supported_nips: [1, 4, 9, 11, 17, 40, 42, 45, 59, 62, 67, 70], limitation: { max_message_length: 2000, max_subscriptions: 3,
+  version: info.version, supported_nips: [1, 4, 9, 11, 17, 40, 42, 45, 59, 62, 67, 70, 77], limitation: { max_message_length: 2000, max_subscriptions: 3,
     max_limit: 5, max_subid_length: 64, max_event_tags: 3, max_content_length: 131072, min_pow_difficulty: 0, auth_required: false, payment_required: false,
     restricted_writes: false, created_at_upper_limit: 60, default_limit: 4 } }, 'the document follows the settings')
 const s = await Client.open(small.url)
