@@ -170,9 +170,28 @@ write_file(struct nr_store *st, const struct nr_buf *b, uint64_t offset)
 	if (rc == NR_OK && (fsync(fd) != 0 ||
 	    (offset == 0 && fsync(st->log.dirfd) != 0)))
 		rc = errno;
+	if (rc != NR_OK)
+		(void)!ftruncate(fd, (off_t)offset);
 	if (close(fd) != 0 && rc == NR_OK)
 		rc = errno;
 	return rc;
+}
+
+/* Only where the index shows that the commit did not happen. */
+void
+nr_deaths_undo(struct nr_store *st, uint64_t at)
+{
+	struct nr_head head;
+	int fd;
+
+	if (nr_head_read(st, &head) != NR_OK || head.deaths > at)
+		return;
+	fd = openat(st->log.dirfd, NAME, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	(void)!ftruncate(fd, (off_t)at);
+	(void)fsync(fd);
+	(void)close(fd);
 }
 
 int
@@ -184,6 +203,8 @@ nr_deaths_append(struct nr_writer *w)
 		return NR_OK;
 	rc = write_file(w->st, &w->deaths, w->head.deaths);
 	if (rc == NR_OK) {
+		w->died = 1;
+		w->deaths_at = w->head.deaths;
 		w->head.deaths += w->deaths.len;
 		w->deaths.len = 0;
 	}

@@ -126,6 +126,8 @@ struct nr_writer {
 	int			 deleted;	/* what must go from the disk */
 	struct nr_buf		 pending;	/* log bytes not yet written */
 	struct nr_buf		 deaths;	/* lines for deaths.jsonl */
+	int			 died;		/* some have been written, */
+	uint64_t		 deaths_at;	/* from here on */
 	struct nr_end		 pending_at;	/* where they go */
 	struct nr_end		 written_at;	/* where those went that are */
 	struct nr_maps		 maps;
@@ -272,6 +274,12 @@ int	nr_death_write(struct nr_buf *b, const struct nr_death *d);
 
 /* Write w->deaths to the file, durably; they count when w commits. */
 int	nr_deaths_append(struct nr_writer *w);
+
+/*
+ * The commit failed: take what was written back, so that the next one need
+ * not find room for all of it at once.
+ */
+void	nr_deaths_undo(struct nr_store *st, uint64_t at);
 
 /* Do what the file has beyond what the index knows. */
 int	nr_deaths_take(struct nr_writer *w);

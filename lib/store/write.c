@@ -398,6 +398,9 @@ nr_write_step(struct nr_writer *w)
 		    !w->tail)
 			(void)nr_log_truncate(&w->st->log,
 			    w->written_at.segment, w->written_at.offset);
+		/* LMDB says EIO for a full disk. */
+		if ((rc == ENOSPC || rc == EIO) && w->died)
+			nr_deaths_undo(w->st, w->deaths_at);
 	}
 	if (rc == NR_OK && w->sorter != NULL)
 		nr_young_add(w->st, w->sorter, w->first, &w->head);
