@@ -130,6 +130,18 @@ nr_kind_request(unsigned kind)
 	return kind == NR_KIND_DELETION || kind == NR_KIND_VANISH;
 }
 
+/*
+ * Kinds that a relay shows only to those whom they concern, unless it is
+ * told otherwise: direct messages (NIP-04) and gift wraps (NIP-59).
+ */
+#define NR_KINDS_CONFIDENTIAL	"4,1059,21059"
+
+static inline int
+nr_kind_confidential(unsigned kind)
+{
+	return kind == 4 || kind == 1059 || kind == 21059;
+}
+
 /* NIP-01's ranges of kinds. */
 int	nr_kind_replaceable(unsigned kind);	/* 0, 3, 10000 to 19999 */
 int	nr_kind_ephemeral(unsigned kind);	/* 20000 to 29999 */

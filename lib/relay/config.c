@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "event/event.h"
 #include "relay/tls.h"
 #include "util/err.h"
 #include "util/hex.h"
@@ -161,8 +162,8 @@ nr_relay_config_init(struct nr_relay_config *c)
 		rc = nr_relay_config_set(c, "description",
 		    "A Nostr relay run by nr-serve.", &why);
 	if (rc == NR_OK)
-		rc = nr_relay_config_set(c, "private_kinds", "4,1059,21059",
-		    &why);
+		rc = nr_relay_config_set(c, "private_kinds",
+		    NR_KINDS_CONFIDENTIAL, &why);
 	if (rc == NR_OK)
 		rc = nr_relay_config_set(c, "log_level", "info", &why);
 	for (i = 0; rc == NR_OK && i < COUNT(proxy); i++)

@@ -132,7 +132,9 @@ bulk_commit(struct nr_bulk *b)
 	struct nr_end pending_at = w->pending_at;
 	int rc;
 
-	rc = nr_writer_put_segments(w);
+	rc = nr_sums_flush(w);
+	if (rc == NR_OK)
+		rc = nr_writer_put_segments(w);
 	if (rc == NR_OK)
 		rc = nr_writer_put_head(w);
 	if (rc == NR_OK) {
@@ -183,6 +185,8 @@ append_entry(void *ctx, enum nr_table t, enum nr_op op,
 	if ((rc = nr_writer_cursor(w, &c, t)) != NR_OK ||
 	    (rc = mdb_cursor_put(c, &k, &v, MDB_APPEND)) != 0)
 		return rc;
+	if (t == NR_T_TIME && (rc = nr_sums_put(w, key, 1)) != NR_OK)
+		return rc;
 	b->last_table = t;
 	b->last = *key;
 	b->appended += key->klen + key->vlen + 10;
@@ -220,7 +224,8 @@ bulk_finish(struct nr_bulk *b)
 	w->head.merged = w->head.next;
 	w->head.merged_entries = w->head.entries;
 	if ((rc = bulk_commit(b)) != NR_OK ||
-	    (rc = nr_sorter_walk(b->sorter, append_entry, b)) != NR_OK)
+	    (rc = nr_sorter_walk(b->sorter, append_entry, b)) != NR_OK ||
+	    (rc = nr_sums_flush(w)) != NR_OK)
 		return rc;
 	rc = mdb_txn_commit(w->txn);
 	w->txn = NULL;

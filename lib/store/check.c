@@ -532,6 +532,124 @@ check_counts(struct check *k)
 	return NR_OK;
 }
 
+/* ---- the sums ------------------------------------------------------------------ */
+
+/* What a chunk should be, by the entries that are there and who is alive. */
+static int
+recount(struct check *k, struct nr_chunk *want, const struct nr_timed *e,
+    size_t n)
+{
+	MDB_val mk = { sizeof(e->number), NULL }, v;
+	struct nr_place at;
+	MDB_cursor *c;
+	size_t i;
+	int rc;
+
+	if ((rc = nr_snap_cursor_of(k->sn, &c, NR_T_EVENT)) != NR_OK)
+		return rc;
+	want->entries = (uint32_t)n;
+	for (i = 0; i < n; i++) {
+		mk.mv_size = sizeof(e[i].number);
+		mk.mv_data = (void *)(uintptr_t)&e[i].number;
+		rc = mdb_cursor_get(c, &mk, &v, MDB_SET);
+		if (rc == MDB_NOTFOUND)
+			continue;
+		if (rc != 0)
+			return rc;
+		if (v.mv_size != sizeof(at))
+			return NR_ECORRUPT;
+		memcpy(&at, v.mv_data, sizeof(at));
+		if ((at.len & NR_PLACE_EXPIRES) ||
+		    nr_kind_confidential(e[i].kind))
+			continue;
+		want->members++;
+		nr_sum_add_id(&want->sum, e[i].item.id);
+	}
+	return NR_OK;
+}
+
+/* One chunk, which ends at to (NULL: nowhere). */
+static int
+check_chunk(struct check *k, const struct nr_chunk *c,
+    const struct nr_rank_item *to, struct nr_timed *entry)
+{
+	struct nr_chunk want = { .from = c->from };
+	MDB_cursor *time;
+	size_t n;
+	int rc;
+
+	if ((rc = nr_snap_cursor_of(k->sn, &time, NR_T_TIME)) != NR_OK)
+		return rc;
+	rc = nr_timed_read(time, entry, &n, NR_CHUNK_MAX, &c->from, to);
+	if (rc == NR_ECORRUPT) {
+		found(k, "the sum from %" PRIu64 " on is of too many "
+		    "entries, or of a bad one", c->from.time);
+		return NR_OK;
+	}
+	if (rc != NR_OK || (rc = recount(k, &want, entry, n)) != NR_OK)
+		return rc;
+	if (c->entries != want.entries || c->members != want.members)
+		found(k, "the sum from %" PRIu64 " on has %" PRIu32 " of %"
+		    PRIu32 " entries, not %" PRIu32 " of %" PRIu32,
+		    c->from.time, c->members, c->entries, want.members,
+		    want.entries);
+	else if (memcmp(&c->sum, &want.sum, sizeof(c->sum)) != 0)
+		found(k, "the sum from %" PRIu64 " on is not that of its "
+		    "events", c->from.time);
+	return NR_OK;
+}
+
+static int
+is_zero(const struct nr_rank_item *item)
+{
+	static const struct nr_rank_item zero;
+
+	return nr_rank_cmp(item, &zero) == 0;
+}
+
+/* All chunks; where there is none, there must be no entry. */
+static int
+check_chunks(struct check *k, struct nr_timed *entry)
+{
+	struct nr_chunk c = { .entries = 0 }, next;
+	MDB_cursor *cur;
+	MDB_val mk, v;
+	int rc, end;
+
+	if ((rc = nr_snap_cursor_of(k->sn, &cur, NR_T_SUM)) != NR_OK)
+		return rc;
+	rc = mdb_cursor_get(cur, &mk, &v, MDB_FIRST);
+	if (rc == 0 && (!nr_chunk_get(&c, &mk, &v) || !is_zero(&c.from)))
+		found(k, "the first sum is not from zero on");
+	for (end = rc == MDB_NOTFOUND; rc == 0 || end; c = next) {
+		if (!end && (rc = mdb_cursor_get(cur, &mk, &v,
+		    MDB_NEXT)) != 0 && rc != MDB_NOTFOUND)
+			break;
+		end = rc == MDB_NOTFOUND;
+		if (!end && !nr_chunk_get(&next, &mk, &v)) {
+			found(k, "a sum is not in order");
+			return NR_OK;
+		}
+		if ((rc = check_chunk(k, &c, end ? NULL : &next.from,
+		    entry)) != NR_OK || end)
+			return rc;
+	}
+	return rc;
+}
+
+static int
+check_sums(struct check *k)
+{
+	struct nr_timed *entry;
+	int rc;
+
+	if ((entry = malloc(NR_CHUNK_MAX * sizeof(*entry))) == NULL)
+		return ENOMEM;
+	rc = check_chunks(k, entry);
+	free(entry);
+	return rc;
+}
+
 static int
 run(struct check *k)
 {
@@ -554,7 +672,9 @@ run(struct check *k)
 	for (i = 0; i < n; i++)
 		nr_verifier_free(vf.verifier[i]);
 	free(vf.verifier);
-	return rc != NR_OK ? rc : check_counts(k);
+	if (rc == NR_OK)
+		rc = check_counts(k);
+	return rc != NR_OK ? rc : check_sums(k);
 }
 
 int

@@ -130,6 +130,13 @@ finish_key(struct nr_key *key, size_t prefix, const struct nr_event *ev,
 	key->klen = (size_t)(p - key->k);
 }
 
+int
+nr_event_plain(const struct nr_event *ev)
+{
+	return !nr_kind_confidential(ev->kind) &&
+	    nr_event_expiration(ev) == INT64_MAX;
+}
+
 static void
 time_key(struct nr_key *key, const struct nr_event *ev, uint64_t number)
 {
@@ -142,7 +149,8 @@ time_key(struct nr_key *key, const struct nr_event *ev, uint64_t number)
 	p = nr_put_be(key->v, number, NR_NUMBER_LEN);
 	p = nr_put_be(p, ev->kind, 2);
 	memcpy(p, ev->pubkey + 28, 4);
-	key->vlen = NR_NUMBER_LEN + 2 + 4;
+	p[4] = nr_event_plain(ev) ? NR_TIME_PLAIN : 0;
+	key->vlen = NR_TIME_VALUE;
 }
 
 static int

@@ -15,7 +15,7 @@
 #include "event/event.h"
 #include "util/view.h"
 
-#define NR_STORE_VERSION	3
+#define NR_STORE_VERSION	4
 
 /*
  * The tables.  "author" stands for the last 8 bytes of a public key, "id4"
@@ -25,7 +25,7 @@ enum nr_table {
 	NR_T_META,	/* name -> value */
 	NR_T_EVENT,	/* number (native, 8 bytes) -> struct nr_place */
 	NR_T_ID,	/* last 8 bytes of the id, number -> */
-	NR_T_TIME,	/* time, complemented id -> number, kind, author4 */
+	NR_T_TIME,	/* time, complemented id -> number, kind, author4, bits */
 	NR_T_AUTHOR,	/* author, time, id4, number -> kind */
 	NR_T_AKIND,	/* author, kind, time, id4, number -> */
 	NR_T_KIND,	/* kind, time, id4, number -> author4 */
@@ -37,6 +37,7 @@ enum nr_table {
 	NR_T_SEGMENT,	/* segment -> struct nr_segrec */
 	NR_T_DEAD,	/* number (native, 8 bytes) -> struct nr_place */
 	NR_T_VANISH,	/* 0 or 1, public key -> created_at */
+	NR_T_SUM,	/* time, id -> entries, members, sum: see sums.h */
 	NR_T_COUNT
 };
 
@@ -106,6 +107,16 @@ struct nr_key {
 	unsigned char	v[16];
 	size_t		vlen;
 };
+
+/* The value of NR_T_TIME, and the bits of its last byte. */
+#define NR_TIME_VALUE	(NR_NUMBER_LEN + 2 + 4 + 1)
+#define NR_TIME_PLAIN	1u
+
+/*
+ * Does an event count in the sums?  Only what everybody may see, and may
+ * for good: it has no expiration, and its kind is not confidential.
+ */
+int	nr_event_plain(const struct nr_event *ev);
 
 /* Put and get fields; each returns the next byte's place. */
 unsigned char	*nr_put_be(unsigned char *p, uint64_t v, size_t n);

@@ -24,7 +24,7 @@
 static const char *const table_name[NR_T_COUNT] = {
 	"meta", "event", "id", "time", "author", "author_kind", "kind", "tag",
 	"address", "deleted_id", "deleted_address", "expiration", "segment",
-	"dead", "vanished"
+	"dead", "vanished", "sum"
 };
 
 const char *

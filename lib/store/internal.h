@@ -19,6 +19,7 @@
 #include "store/sorter.h"
 #include "store/state.h"
 #include "store/store.h"
+#include "store/sums.h"
 #include "util/sha256.h"
 
 #define NR_READERS		512
@@ -134,6 +135,7 @@ struct nr_writer {
 	struct nr_segdelta	*delta;
 	size_t			 ndeltas, capdeltas;
 	struct nr_bitmap	*dead;		/* bulk: who has died */
+	struct nr_sums		 sums;
 };
 
 /* ---- index.c: LMDB --------------------------------------------------- */

@@ -276,6 +276,25 @@ collect(struct nr_merge *m)
 
 /* ---- merging --------------------------------------------------------------------- */
 
+/* By time, an event that came back has the key of the dead one. */
+static int
+put_time(struct nr_writer *w, MDB_cursor *c, const struct nr_key *key)
+{
+	MDB_val k = { key->klen, (void *)(uintptr_t)key->k };
+	MDB_val v = { key->vlen, (void *)(uintptr_t)key->v };
+	int rc = mdb_cursor_put(c, &k, &v, MDB_NOOVERWRITE), fresh = rc == 0;
+
+	if (rc == MDB_KEYEXIST) {
+		if (v.mv_size == key->vlen &&
+		    memcmp(v.mv_data, key->v, key->vlen) == 0)
+			return NR_OK;
+		v.mv_size = key->vlen;
+		v.mv_data = (void *)(uintptr_t)key->v;
+		rc = mdb_cursor_put(c, &k, &v, 0);
+	}
+	return rc != 0 ? rc : nr_sums_put(w, key, fresh);
+}
+
 static int
 apply_entry(struct nr_writer *w, enum nr_table t, enum nr_op op,
     const struct nr_key *key)
@@ -288,13 +307,15 @@ apply_entry(struct nr_writer *w, enum nr_table t, enum nr_op op,
 	if ((rc = nr_writer_cursor(w, &c, t)) != NR_OK)
 		return rc;
 	if (op == NR_OP_PUT)
-		return mdb_cursor_put(c, &k, &v, 0);
+		return t == NR_T_TIME ? put_time(w, c, key) :
+		    mdb_cursor_put(c, &k, &v, 0);
 	if ((rc = mdb_cursor_get(c, &k, &v, MDB_SET)) != 0)
 		return rc == MDB_NOTFOUND ? NR_OK : rc;
-	/* By time, an event that came back has the key of the dead one. */
+	/* What has come back since is not what is to go. */
 	if (v.mv_size != key->vlen || memcmp(v.mv_data, key->v, v.mv_size) != 0)
 		return NR_OK;
-	return mdb_cursor_del(c, 0);
+	rc = mdb_cursor_del(c, 0);
+	return rc != 0 || t != NR_T_TIME ? rc : nr_sums_removed(w, key);
 }
 
 /*

@@ -551,7 +551,10 @@ nr_rules_kill(struct nr_writer *w, uint64_t number)
 
 	if ((rc = view_event(w, &at, &ev, &len, number)) != NR_OK)
 		return rc;
-	rc = delete_key(w, NR_T_ID, key, nr_id_key(key, ev.id, number));
+	rc = nr_sums_kill(w, &ev, number);
+	if (rc == NR_OK)
+		rc = delete_key(w, NR_T_ID, key,
+		    nr_id_key(key, ev.id, number));
 	if (rc == NR_OK && has_address(ev.kind)) {
 		address_key(w->st->sha, key, &ev, number);
 		rc = delete_key(w, NR_T_ADDRESS, key, sizeof(key));

@@ -296,7 +296,7 @@ void	nr_store_bell_read(int fd);
 
 /* ---- Reports -------------------------------------------------------- */
 
-#define NR_STORE_NTABLES	15
+#define NR_STORE_NTABLES	16
 
 struct nr_store_stat {
 	uint64_t	epoch;

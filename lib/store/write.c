@@ -61,6 +61,7 @@ nr_writer_open(struct nr_store *st, struct nr_writer *w)
 	int rc;
 
 	memset(w->cur, 0, sizeof(w->cur));
+	memset(&w->sums, 0, sizeof(w->sums));
 	rc = mdb_txn_begin(st->env, NULL, 0, &w->txn);
 	if (rc == MDB_MAP_RESIZED) {
 		pthread_rwlock_wrlock(&st->map_lock);
@@ -382,7 +383,9 @@ nr_write_step(struct nr_writer *w)
 {
 	int rc;
 
-	rc = nr_writer_put_segments(w);
+	rc = nr_sums_flush(w);
+	if (rc == NR_OK)
+		rc = nr_writer_put_segments(w);
 	if (rc == NR_OK)
 		rc = nr_writer_put_head(w);
 	if (rc == NR_OK)
