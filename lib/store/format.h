@@ -25,7 +25,7 @@ enum nr_table {
 	NR_T_META,	/* name -> value */
 	NR_T_EVENT,	/* number (native, 8 bytes) -> struct nr_place */
 	NR_T_ID,	/* last 8 bytes of the id, number -> */
-	NR_T_TIME,	/* time, complemented id -> number, kind, author4, bits */
+	NR_T_TIME,	/* time, ~id -> number, kind, author4, bits */
 	NR_T_AUTHOR,	/* author, time, id4, number -> kind */
 	NR_T_AKIND,	/* author, kind, time, id4, number -> */
 	NR_T_KIND,	/* kind, time, id4, number -> author4 */

@@ -196,7 +196,6 @@ wanted(struct nr_snap *sn, int *yes, const struct nr_bitmap *alive,
 
 	*yes = 0;
 	if (!e->plain || e->number < sn->head.merged ||
-	    e->number >= sn->head.next ||
 	    !nr_bitmap_has(alive, e->number - sn->head.merged))
 		return NR_OK;
 	if ((rc = is_merged(sn, &merged, key, e->number)) == NR_OK)

@@ -416,6 +416,49 @@ merge_half(void)
 	assert_int_equal(nr_transact(st, half_merge, &share, 1), 0);
 }
 
+static int
+kill_number(struct nr_writer *w, void *ctx, int *changed)
+{
+	(void)changed;
+	return nr_rules_kill(w, *(uint64_t *)ctx);
+}
+
+/*
+ * Some die without a trace, as versions do that are replaced, and come
+ * back: the index has an entry with the same key, of the dead one.
+ */
+static void
+come_back(void)
+{
+	struct nr_item item = { .vanish = 0 };
+	struct nr_buf line = { 0 };
+	struct nr_hit hit;
+	unsigned i;
+
+	for (i = 0; i < 5; i++) {
+		assert_int_equal(nr_snap_renew(sn), 0);
+		assert_int_equal(nr_snap_at(sn, &hit,
+		    below(nr_snap_next_number(sn) + 1), INT64_MIN), 0);
+		line.len = 0;
+		if (hit.line.p != NULL)
+			assert_int_equal(nr_buf_add(&line, hit.line.p,
+			    hit.line.len), 0);
+		nr_snap_release(sn);
+		if (line.len == 0)
+			break;
+		assert_int_equal(nr_transact(st, kill_number, &hit.number,
+		    1), 0);
+		if (below(3) == 0)
+			compare();
+		item.line.p = line.p;
+		item.line.len = line.len;
+		assert_true(nr_event_view(&item.ev, line.p, line.len));
+		assert_int_equal(nr_store_put(st, &item, 1, 0, 0), 0);
+		assert_int_equal(item.result, NR_PUT_STORED);
+	}
+	nr_buf_free(&line);
+}
+
 /* One author goes; the sweep may come later. */
 static void
 vanish(void)
@@ -464,7 +507,7 @@ random_step(void)
 {
 	size_t swept;
 
-	switch (below(16)) {
+	switch (below(18)) {
 	case 0: case 1: case 2: case 3: case 4:
 		put_some(1 + below(400), 0);
 		break;
@@ -501,6 +544,10 @@ random_step(void)
 			close_store();
 			open_store(0);
 		}
+		break;
+	case 16: case 17:
+		if (sn->head.vanishing == 0)
+			come_back();
 		break;
 	}
 }
@@ -549,6 +596,61 @@ test_one_time(void **state)
 {
 	(void)state;
 	random_store(1, 100);
+}
+
+/* A bound whose id is somebody's, or near it, or of few bytes. */
+static struct nr_rank_item
+random_bound(void)
+{
+	struct nr_rank_item b = { .time = below(times + 2) };
+	size_t zero = 32 - below(3);
+
+	if (below(3) > 0)
+		memcpy(b.id, known.id[below(known.n)], 32);
+	if (zero < 32 || below(3) == 0)
+		memset(b.id + zero, 0, 32 - zero);
+	return b;
+}
+
+/* Entries of a range, where a time's are in the index backwards. */
+static void
+test_timed_read(void **state)
+{
+	struct list all = { 0 }, extra = { 0 };
+	struct nr_timed *got, *p;
+	struct nr_rank_item from, to;
+	MDB_cursor *time;
+	size_t i, j, n;
+
+	(void)state;
+	times = 4;
+	now = 0;
+	open_store(NR_STORE_CREATE);
+	put_some(1500, 0);
+	assert_int_equal(nr_store_settle(st, -1), 0);
+	assert_int_equal(nr_snap_renew(sn), 0);
+	list_live(&all, &extra, 100);
+	got = calloc(all.n, sizeof(*got));
+	assert_int_equal(nr_snap_cursor_of(sn, &time, NR_T_TIME), 0);
+	for (i = 0; i < 2000; i++) {
+		from = random_bound();
+		to = random_bound();
+		assert_int_equal(nr_timed_read(time, got, &n, all.n, &from,
+		    i % 10 == 0 ? NULL : &to), 0);
+		for (j = 0; j < all.n &&
+		    nr_rank_cmp(&all.item[j], &from) < 0; j++)
+			;
+		for (p = got; j < all.n && (i % 10 == 0 ||
+		    nr_rank_cmp(&all.item[j], &to) < 0); j++, n--)
+			assert_int_equal(nr_rank_cmp(&all.item[j],
+			    &p++->item), 0);
+		assert_int_equal(n, 0);
+	}
+	nr_snap_release(sn);
+	close_store();
+	free(got);
+	free(all.item);
+	free(extra.item);
 }
 
 /* One that was filled at once, and then grows. */
@@ -764,6 +866,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_spread), TEST(test_ties), TEST(test_one_time),
+		TEST(test_timed_read),
 		TEST(test_bulk), TEST(test_shrinks), TEST(test_reads_little),
 		TEST(test_finds), cmocka_unit_test(test_confidential)
 	};
