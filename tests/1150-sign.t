@@ -195,6 +195,8 @@ like 'on stderr'	'ids tried, [0-9]+/s' err
 rc 2 'too many bits'	nr-sign -K key --pow 65 work
 rc 2 'no time'		nr-sign -K key --pow-time x work
 (exec nr-sign -K key --pow 64 work >out) &
+# A signal before the exec is the shell's, whose trap it loses there.
+wait_for 10 grep -q nr-sign /proc/$!/comm
 kill -TERM $!
 wait $!
 is 'it can be interrupted' 143 $?
