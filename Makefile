@@ -73,6 +73,7 @@ $(progs): $B/%: $B/cmd/%.o $B/libtool.a $B/libnr.a
 	$(CC) $(ldflags) $(LDFLAGS) -o $@ $^ $(libs) $(libs_$*)
 
 libs_nr-serve := -lwebsockets -lconfuse -lssl
+libs_nr-publish := -lwebsockets -lssl
 
 $B/unit/%: $B/tests/unit/%.o $B/libnr.a
 	@mkdir -p $(@D)

@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <malloc.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -175,6 +176,11 @@ write_all(const char *p, size_t n)
 		w = write(out.fd, p, n);
 		if (w < 0 && errno == EINTR)
 			continue;
+		if (w < 0 && errno == EPIPE) {
+			/* libwebsockets has it ignored. */
+			(void)signal(SIGPIPE, SIG_DFL);
+			(void)raise(SIGPIPE);
+		}
 		if (w < 0)
 			nr_die(errno, "%s", out.name);
 		p += w;

@@ -50,6 +50,12 @@ _nr() {
 	nr-serve)
 		words='-c --config --force --listen -P --progress -q --quiet
 			--ready-fd --segment --set -S --store -T --check-config --help --version' ;;
+	nr-publish)
+		words='-j --jobs -K --key-file --key-fd -m --max-bytes -n
+			--no-verify -P --progress -q --quiet -r --rejects -w
+			--window --attempts --ca-file --deadline --give-up --min
+			--patience --private --protected --queue --relays
+			--report --resume --timeout --help --version' ;;
 	nr-sign)
 		files=1
 		words='-j --jobs -K --key-file --key-fd -m --max-bytes --now
@@ -71,8 +77,9 @@ _nr() {
 		compopt -o filenames
 		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
 		return ;;
-	nr-verify:-r | nr-import:-r | nr-sign:-r | *:--rejects | \
-	*:-K | *:--key-file | nr-bench:-f | \
+	nr-verify:-r | nr-import:-r | nr-sign:-r | nr-publish:-r | *:--rejects | \
+	*:-K | *:--key-file | *:--ca-file | *:--relays | *:--report | \
+	*:--resume | nr-bench:-f | \
 	*:--file | *:-o | *:--output | *:--manifest | *:--cursor | \
 	nr-serve:-c | nr-serve:--config)
 		compopt -o filenames
@@ -90,4 +97,4 @@ _nr() {
 	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 }
 
-complete -F _nr nr-verify nr-import nr-export nr-store nr-serve nr-bench nr-sign
+complete -F _nr nr-verify nr-import nr-export nr-store nr-serve nr-bench nr-sign nr-publish

@@ -15,6 +15,7 @@
 #include <secp256k1_schnorrsig.h>
 
 #include "util/err.h"
+#include "util/json.h"
 
 struct nr_key {
 	secp256k1_context	*secp;
@@ -146,9 +147,16 @@ nr_sign_auth(const struct nr_key *k, struct nr_verifier *hasher,
 	struct nr_buf tags = { 0 };
 	int rc;
 
-	rc = nr_buf_addf(&tags, "[[\"relay\",\"%s\"],[\"challenge\",\"", url);
+	rc = nr_buf_adds(&tags, "[[\"relay\",");
 	if (rc == NR_OK)
-		rc = nr_buf_add(&tags, challenge.p, challenge.len);
+		rc = nr_buf_addjson(&tags, url, strlen(url));
+	if (rc == NR_OK)
+		rc = nr_buf_adds(&tags, "],[\"challenge\",\"");
+	if (rc == NR_OK)
+		rc = nr_buf_reserve(&tags, challenge.len);
+	if (rc == NR_OK)
+		tags.len += nr_json_normal(tags.p + tags.len, challenge.p,
+		    challenge.len);
 	if (rc == NR_OK)
 		rc = nr_buf_adds(&tags, "\"]]");
 	if (rc == NR_OK)

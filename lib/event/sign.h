@@ -57,7 +57,8 @@ int	nr_sign_line(const struct nr_key *k, struct nr_verifier *hasher,
 
 /*
  * Append the event that answers a relay's challenge (NIP-42), as of now.
- * url, challenge  normal text, without quotes
+ * url        plain text
+ * challenge  JSON text as it stands between its quotes, normal or not
  */
 int	nr_sign_auth(const struct nr_key *k, struct nr_verifier *hasher,
 	    struct nr_buf *b, const char *url, struct nr_view challenge);

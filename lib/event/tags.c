@@ -142,6 +142,24 @@ nr_event_protected(const struct nr_event *ev)
 	return 0;
 }
 
+/* Messages and seals of NIP-04, 17 and 59. */
+static int
+is_private(unsigned kind)
+{
+	return kind == 4 || (kind >= 13 && kind <= 15) ||
+	    kind == NR_KIND_GIFT_WRAP || kind == 21059;
+}
+
+enum nr_home
+nr_event_home(const struct nr_event *ev)
+{
+	if (ev->kind == NR_KIND_AUTH)
+		return NR_HOME_AUTH;
+	if (is_private(ev->kind))
+		return NR_HOME_PRIVATE;
+	return nr_event_protected(ev) ? NR_HOME_PROTECTED : NR_HOME_NOT;
+}
+
 int
 nr_address_parse(struct nr_view text, unsigned *kind,
     unsigned char pubkey[32], struct nr_view *d)

@@ -59,6 +59,16 @@ int	nr_next_recipient(struct nr_tags *it, unsigned char key[32]);
 /* Does it hold NIP-70's tag, "-"? */
 int	nr_event_protected(const struct nr_event *ev);
 
+/* Why an event is not sent to relays unless told so. */
+enum nr_home {
+	NR_HOME_NOT,
+	NR_HOME_PRIVATE,	/* of a kind that only its parties may read */
+	NR_HOME_PROTECTED,	/* its author alone may publish it (NIP-70) */
+	NR_HOME_AUTH		/* no relay takes it (NIP-42) */
+};
+
+enum nr_home	nr_event_home(const struct nr_event *ev);
+
 /*
  * Take the value of an "a" tag apart: kind:pubkey:d, where d may hold
  * colons, and the last colon may be missing for kinds without a d.
