@@ -14,6 +14,7 @@
 
 #include "keyopt.h"
 #include "publish.h"
+#include "relayopt.h"
 #include "storeopt.h"
 #include "tool.h"
 #include "util/err.h"
@@ -54,6 +55,7 @@ struct run {
 	struct nr_pub_feed_options	 feed_options;
 	struct nr_pub_feed		*feed;
 	struct nr_key_args		 key;
+	struct nr_relays		 relays;
 	struct nr_timer			*tick;
 	struct nr_watch			*signals;
 	int				 signal_fd;
@@ -67,47 +69,6 @@ struct run {
 };
 
 /* ---- relays */
-
-static void
-add_url(struct nr_pub *p, const char *text, size_t len)
-{
-	struct nr_url url;
-	unsigned i;
-
-	if (!nr_url_parse_operand(&url, text, len))
-		nr_bad_usage("not a relay's URL: %.*s", (int)len, text);
-	for (i = 0; i < p->nrelays; i++)
-		if (nr_url_same(&p->relay[i].url, &url))
-			return;
-	if (p->nrelays == RELAYS_MAX)
-		nr_bad_usage("more than %d relays", RELAYS_MAX);
-	p->relay[p->nrelays++].url = url;
-}
-
-/* A line each; empty ones, and those that begin with #, are none. */
-static void
-add_file(struct nr_pub *p, const char *path)
-{
-	struct nr_lines in;
-	const char *line;
-	size_t len;
-	int fd, rc;
-
-	if ((rc = nr_open_input(&fd, path)) != NR_OK ||
-	    (rc = nr_lines_init(&in, fd, 2048, 0)) != NR_OK)
-		nr_die(rc, "%s", path);
-	while ((rc = nr_lines_next(&in, &line, &len)) == NR_OK) {
-		while (len > 0 && strchr(" \t\r", line[len - 1]) != NULL)
-			len--;
-		if (len > 0 && *line != '#')
-			add_url(p, line, len);
-	}
-	if (rc != NR_EOF)
-		nr_die(rc, "%s", path);
-	nr_lines_free(&in);
-	if (fd != STDIN_FILENO)
-		close(fd);
-}
 
 static int
 sign(void *ctx, struct nr_buf *out, const char *url, struct nr_view challenge)
@@ -131,8 +92,13 @@ make_relays(struct run *run)
 		o.sign = sign;
 		o.sign_ctx = p;
 	}
-	for (i = 0; i < p->nrelays; i++)
+	p->relay = calloc(p->nrelays, sizeof(p->relay[0]));
+	if (p->relay == NULL)
+		nr_die(ENOMEM, "relays");
+	for (i = 0; i < p->nrelays; i++) {
+		p->relay[i].url = run->relays.url[i];
 		nr_pub_relay_init(&p->relay[i], p, &o);
+	}
 	p->alive = p->nrelays;
 }
 
@@ -300,8 +266,11 @@ start(struct run *run)
 	unsigned i;
 	int rc;
 
-	if (p->nrelays == 0)
+	if (run->relays.n == 0)
 		nr_bad_usage("no relay");
+	if (run->relays.n > RELAYS_MAX)
+		nr_bad_usage("more than %d relays", RELAYS_MAX);
+	p->nrelays = (unsigned)run->relays.n;
 	if (p->min > p->nrelays)
 		nr_bad_usage("--min %u: there are only %u relays", p->min,
 		    p->nrelays);
@@ -429,7 +398,7 @@ option(struct run *run, int ch)
 		    (uint64_t)1 << 40);
 		break;
 	case OPT_RELAYS:
-		add_file(p, optarg);
+		nr_relays_add_file(&run->relays, optarg);
 		break;
 	case OPT_REPORT:
 		run->report = optarg;
@@ -472,10 +441,9 @@ main(int argc, char *argv[])
 		{ "window", required_argument, NULL, 'w' },
 		NR_LONG_KEY, NR_LONG_COMMON, { NULL, 0, NULL, 0 }
 	};
-	static struct nr_pub_relay relays[RELAYS_MAX];
 	static struct run run = {
-		.p = { .relay = relays, .window = 32, .min = 1,
-		    .attempts = 10, .timeout = 30000, .deadline = 600000,
+		.p = { .window = 32, .min = 1, .attempts = 10,
+		    .timeout = 30000, .deadline = 600000,
 		    .give_up = 60000, .patience = 60000,
 		    .queue_max = (size_t)64 * 1024 * 1024 },
 		.feed_options = { .fd = STDIN_FILENO },
@@ -490,7 +458,7 @@ main(int argc, char *argv[])
 	    longopts, NULL)) != -1)
 		option(&run, ch);
 	for (; optind < argc; optind++)
-		add_url(&run.p, argv[optind], strlen(argv[optind]));
+		nr_relays_add(&run.relays, argv[optind]);
 	start(&run);
 	loop(&run);
 	return finish(&run);

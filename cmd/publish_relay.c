@@ -330,12 +330,21 @@ on_ok(struct nr_pub_relay *r, struct nr_pub_flight *f,
 		finish(r, f, REFUSED, text);
 }
 
+/* What nobody asked for is borne up to a point. */
+static void
+noise(struct nr_pub_relay *r)
+{
+	if (!r->over && ++r->other > NOISE_MAX + 4 * r->sent)
+		give_up(r, "it says too much that nobody asked for");
+}
+
 static void
 on_answer(struct nr_peer *peer, void *ctx, const struct nr_answer *a)
 {
 	struct nr_pub_relay *r = ctx;
 	struct nr_pub_flight *f;
 
+	(void)peer;
 	if (r->over)
 		return;
 	if (a->verb == NR_ANSWER_OK && (f = flight_of(r, a->id)) != NULL) {
@@ -347,18 +356,15 @@ on_answer(struct nr_peer *peer, void *ctx, const struct nr_answer *a)
 		r->stray++;
 	else if (a->verb == NR_ANSWER_NOTICE)
 		nr_answer_show(r->notice, sizeof(r->notice), a->text);
-	if (++r->other == NOISE_MAX + 4 * r->sent)
-		nr_peer_fail(peer, NR_FAULT_FLOOD, "it says what nobody asks");
+	noise(r);
 }
 
 static void
 on_malformed(struct nr_peer *peer, void *ctx, const char *why)
 {
-	struct nr_pub_relay *r = ctx;
-
+	(void)peer;
 	(void)why;
-	if (!r->over && ++r->other == NOISE_MAX + 4 * r->sent)
-		nr_peer_fail(peer, NR_FAULT_FLOOD, "it says what nobody asks");
+	noise(ctx);
 }
 
 /* ---- connections */
