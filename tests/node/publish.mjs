@@ -143,8 +143,8 @@ const n = 300
 }
 {
   const r = await relay(event((c, e) => {
-    if (random() < 0.05) c.ws.terminate()
-    else if (random() < 0.05) c.ws.close(1001, 'bye')
+    if (random() < 0.02) c.ws.terminate()
+    else if (random() < 0.02) c.ws.close(1001, 'bye')
     else c.ok(e)
   }))
   const got = await publish(['--timeout', '2s', '-w', '8', r.url], some(n))
