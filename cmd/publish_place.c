@@ -26,7 +26,6 @@
 
 /* A line of the file taken apart. */
 struct entry {
-	struct nr_view		 name;
 	struct nr_url		 url;
 	struct nr_pub_place	 place;
 };
@@ -59,6 +58,16 @@ unquote(struct nr_view *v)
 }
 
 static int
+read_url(struct nr_view v, struct nr_url *out)
+{
+	char text[2048];
+
+	if (!unquote(&v) || v.len > sizeof(text))
+		return 0;
+	return nr_url_parse(out, text, nr_json_decode(text, v.p, v.len));
+}
+
+static int
 read_entry(struct entry *e, struct nr_view line)
 {
 	struct nr_json j = { line.p, line.p + line.len };
@@ -69,9 +78,8 @@ read_entry(struct entry *e, struct nr_view line)
 	if (nr_json_expect(&j, '{') != NR_JSON_OK)
 		return 0;
 	while ((more = nr_json_member(&j, &key, &v)) == 1) {
-		if (nr_view_is(key, "relay") && unquote(&v) &&
-		    nr_url_parse(&e->url, v.p, v.len))
-			e->name = v, seen |= 1;
+		if (nr_view_is(key, "relay") && read_url(v, &e->url))
+			seen |= 1;
 		else if (nr_view_is(key, "line") &&
 		    read_number(v, &e->place.line))
 			seen |= 2;

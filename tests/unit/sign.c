@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "event/pow.h"
 #include "event/sign.h"
 #include "util/err.h"
 #include "util/hex.h"
@@ -180,6 +181,65 @@ test_sign(void **state)
 	nr_verifier_free(v);
 }
 
+static void
+test_bits(void **state)
+{
+	unsigned char id[32] = { 0 };
+	unsigned i;
+
+	(void)state;
+	assert_int_equal(nr_pow_bits(id), 256);
+	for (i = 0; i < 256; i++) {
+		memset(id, 0, sizeof(id));
+		id[i / 8] = (unsigned char)(0xff >> i % 8);
+		assert_int_equal(nr_pow_bits(id), i);
+		id[i / 8] = (unsigned char)(0x80 >> i % 8);
+		assert_int_equal(nr_pow_bits(id), i);
+	}
+}
+
+/* A nonce is found for every shape of tags, and not when time is up. */
+static void
+test_mine(void **state)
+{
+	static const char *const tags[] = {
+		"[]", "[[]]", "[[\"nonce\",\"1\",\"2\"]]", "[[\"nonce\"]]",
+		"[[\"a\",\"]\"],[\"nonce\",\"1\"],[\"b\",\"\\\"\"],[]]"
+	};
+	struct nr_pow_options o = { .threads = 2, .timeout = 60000 };
+	struct nr_verifier *v;
+	struct nr_event ev;
+	struct nr_buf b = { 0 };
+	struct nr_key *k;
+	unsigned i;
+
+	(void)state;
+	assert_int_equal(nr_verifier_new(&v), NR_OK);
+	assert_int_equal(parse(&k, SECRET), NR_OK);
+	for (i = 0; i < 15; i++) {
+		memset(&ev, 0, sizeof(ev));
+		memcpy(ev.pubkey, nr_key_public(k), 32);
+		ev.flags = NR_EVENT_NORMAL;
+		ev.tags = (struct nr_view){ tags[i % 5], strlen(tags[i % 5]) };
+		ev.content = (struct nr_view){ "\\u0001x", 7 };
+		o.bits = i;
+		b.len = 0;
+		assert_int_equal(nr_pow_mine(&ev, &b, &o), NR_OK);
+		assert_int_equal(nr_sign_event(k, v, &ev), NR_OK);
+		assert_true(nr_pow_bits(ev.id) >= i);
+		assert_int_equal(nr_verify_event(v, &ev, NR_TRUST_NOTHING),
+		    NR_VALID);
+		assert_int_equal(ev.created_at, 0);
+	}
+	o.bits = NR_POW_MAX;
+	o.timeout = 1;
+	b.len = 0;
+	assert_int_equal(nr_pow_mine(&ev, &b, &o), NR_ETIMEOUT);
+	nr_buf_free(&b);
+	nr_key_free(k);
+	nr_verifier_free(v);
+}
+
 int
 main(void)
 {
@@ -188,6 +248,8 @@ main(void)
 		cmocka_unit_test(test_read),
 		cmocka_unit_test(test_file),
 		cmocka_unit_test(test_sign),
+		cmocka_unit_test(test_bits),
+		cmocka_unit_test(test_mine),
 	};
 
 	return NR_RUN(tests);
