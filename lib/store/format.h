@@ -95,6 +95,12 @@ struct nr_head {
 	uint64_t	vanishing;	/* keys whose events are being swept */
 	uint64_t	deletions;	/* counts transactions that deleted */
 	int64_t		scrub_since;	/* the first not scrubbed yet; or 0 */
+	/*
+	 * While target is not 0, of the events from merged to below it:
+	 * those of a time below put_all have their entries in NR_T_TIME,
+	 * and those from put_some on have none.
+	 */
+	uint64_t	put_all, put_some;
 };
 
 #define NR_KEY_MAX	64

@@ -146,6 +146,10 @@ announce(struct nr_writer *w, void *ctx, int *changed)
 	(void)changed;
 	w->head.merge_seq++;
 	w->head.merge_step++;
+	/* What one has put that was given up is there. */
+	if (w->head.target == 0)
+		w->head.put_some = 0;
+	w->head.put_all = 0;
 	w->head.target = w->head.next;
 	m->seq = w->head.merge_seq;
 	m->target = w->head.target;
@@ -295,6 +299,22 @@ put_time(struct nr_writer *w, MDB_cursor *c, const struct nr_key *key)
 	return rc != 0 ? rc : nr_sums_put(w, key, fresh);
 }
 
+/* Entries come by time: note how far they are put. */
+static void
+note_put(struct nr_head *head, enum nr_table t, const struct nr_key *key)
+{
+	int64_t time;
+
+	if (t != NR_T_TIME) {
+		head->put_all = head->put_some = UINT64_MAX;
+		return;
+	}
+	(void)nr_get_time(key->k, &time);
+	head->put_all = (uint64_t)time;
+	if (head->put_some <= (uint64_t)time)
+		head->put_some = (uint64_t)time + 1;
+}
+
 static int
 apply_entry(struct nr_writer *w, enum nr_table t, enum nr_op op,
     const struct nr_key *key)
@@ -396,6 +416,7 @@ apply_slice(struct nr_writer *w, void *ctx, int *changed)
 		}
 		if ((rc = apply_entry(w, t, op, &key)) != NR_OK)
 			return rc;
+		note_put(&w->head, t, &key);
 	}
 	return finish(w, s->m, until, &s->done);
 }

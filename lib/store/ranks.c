@@ -169,22 +169,26 @@ read_alive(struct nr_snap *sn, struct nr_bitmap *alive)
 
 /* Has a merge that is under way, or was given up, put its entry already? */
 static int
-is_merged(struct nr_snap *sn, int *yes, const MDB_val *key, uint64_t number)
+is_merged(struct nr_snap *sn, int *yes, const struct nr_timed *young,
+    const MDB_val *key)
 {
+	const struct nr_head *head = &sn->head;
 	MDB_val k = *key, v;
 	struct nr_timed e;
 	MDB_cursor *c;
 	int rc;
 
-	*yes = 0;
-	if (number >= sn->head.target)
+	*yes = young->number < head->target &&
+	    young->item.time < head->put_all;
+	if (*yes || young->number >= head->target ||
+	    young->item.time >= head->put_some)
 		return NR_OK;
 	if ((rc = nr_snap_cursor_of(sn, &c, NR_T_TIME)) != NR_OK)
 		return rc;
 	rc = mdb_cursor_get(c, &k, &v, MDB_SET);
 	if (rc == 0 && !nr_timed_get(&e, &k, &v))
 		return NR_ECORRUPT;
-	*yes = rc == 0 && e.number == number;
+	*yes = rc == 0 && e.number == young->number;
 	return rc == MDB_NOTFOUND ? NR_OK : rc;
 }
 
@@ -198,7 +202,7 @@ wanted(struct nr_snap *sn, int *yes, const struct nr_bitmap *alive,
 	if (!e->plain || e->number < sn->head.merged ||
 	    !nr_bitmap_has(alive, e->number - sn->head.merged))
 		return NR_OK;
-	if ((rc = is_merged(sn, &merged, key, e->number)) == NR_OK)
+	if ((rc = is_merged(sn, &merged, e, key)) == NR_OK)
 		*yes = !merged;
 	return rc;
 }

@@ -2,11 +2,12 @@
  * ranks - what it costs to open a reconciliation of a whole store: the
  * sums of 16 ranges and the bounds between them, then of 256.
  *
- *	ranks STORE
+ *	ranks STORE [EVENTS]
  *
- * First with none of the index in memory, then again.  Prints, for each
- * step, milliseconds, page faults that went to the disk, and what was
- * read.
+ * First with none of the index in memory, then again; then, where a file
+ * of events is given, with these waiting to be merged, and while they are.
+ * Prints, for each step, milliseconds, page faults that went to the disk,
+ * and what was read.
  */
 #include <err.h>
 #include <fcntl.h>
@@ -140,8 +141,60 @@ measure(struct nr_store *st, const char *name)
 	nr_snap_free(sn);
 }
 
+#define BATCH	1000
+
+/* Put the events of a file; nothing is merged, if they are not too many. */
 static void
-one(const char *dir, const char *name)
+put_file(struct nr_store *st, const char *name)
+{
+	static struct nr_item item[BATCH];
+	static struct nr_buf line[BATCH];
+	char *p = NULL;
+	size_t cap = 0, n = 0;
+	ssize_t len;
+	FILE *f;
+
+	if ((f = fopen(name, "r")) == NULL)
+		err(3, "%s", name);
+	while ((len = getline(&p, &cap, f)) > 0) {
+		line[n].len = 0;
+		need(nr_buf_add(&line[n], p, (size_t)len - 1), name);
+		item[n].line.p = line[n].p;
+		item[n].line.len = line[n].len;
+		if (!nr_event_view(&item[n].ev, line[n].p, line[n].len))
+			errx(3, "%s: not an event", name);
+		if (++n == BATCH) {
+			need(nr_store_put(st, item, n, 0, 0), "put");
+			n = 0;
+		}
+	}
+	need(nr_store_put(st, item, n, 0, 0), "put");
+	for (n = 0; n < BATCH; n++)
+		nr_buf_free(&line[n]);
+	free(p);
+	fclose(f);
+}
+
+static void
+waiting(struct nr_store *st, const char *events)
+{
+	struct nr_ranks_stat s;
+	unsigned i;
+
+	put_file(st, events);
+	measure(st, "new");
+	nr_ranks_stat(ranks, &s);
+	printf("%" PRIu64 " waiting\n", s.waiting);
+	for (i = 0; i < 12; i++)
+		need(nr_store_settle(st, 1), "merge");
+	need(nr_store_settle(st, 50), "merge");
+	measure(st, "merging");
+	nr_ranks_stat(ranks, &s);
+	printf("%" PRIu64 " waiting\n", s.waiting);
+}
+
+static void
+one(const char *dir, const char *name, const char *events)
 {
 	struct nr_store_options o = { .program = "ranks" };
 	struct nr_ranks_stat s;
@@ -154,6 +207,8 @@ one(const char *dir, const char *name)
 	if (*name == 'w')
 		printf("%" PRIu64 " items, %" PRIu64 " chunks, %" PRIu64
 		    " waiting\n", nr_ranks_size(ranks), s.chunks, s.waiting);
+	if (events != NULL)
+		waiting(st, events);
 	nr_ranks_free(ranks);
 	nr_store_close(st);
 }
@@ -161,13 +216,13 @@ one(const char *dir, const char *name)
 int
 main(int argc, char *argv[])
 {
-	if (argc != 2) {
-		fprintf(stderr, "usage: ranks STORE\n");
+	if (argc != 2 && argc != 3) {
+		fprintf(stderr, "usage: ranks STORE [EVENTS]\n");
 		return 2;
 	}
-	one(argv[1], "open");	/* whatever it takes to come to rest */
+	one(argv[1], "open", NULL);	/* whatever it takes to come to rest */
 	drop(argv[1]);
-	one(argv[1], "cold");
-	one(argv[1], "warm");
+	one(argv[1], "cold", NULL);
+	one(argv[1], "warm", argv[2]);
 	return 0;
 }

@@ -351,9 +351,13 @@ delete_some(size_t max)
 	free(number);
 }
 
-/* Put some of the entries that wait, as a merge does that is given up. */
+/*
+ * Put some of the entries that wait, as a merge does that is given up: up
+ * to a time, and of that a share.
+ */
 struct half {
 	struct nr_writer *w;
+	uint64_t	 time;
 	unsigned	 share;
 };
 
@@ -364,9 +368,12 @@ put_time(void *ctx, enum nr_table t, const struct nr_key *key)
 	MDB_val v = { key->vlen, (void *)(uintptr_t)key->v };
 	struct half *h = ctx;
 	MDB_cursor *c;
+	int64_t time;
 	int rc, fresh;
 
-	if (t != NR_T_TIME || below(100) >= h->share)
+	(void)nr_get_time(key->k, &time);
+	if (t != NR_T_TIME || (uint64_t)time > h->time ||
+	    ((uint64_t)time == h->time && below(100) >= h->share))
 		return NR_OK;
 	if ((rc = nr_writer_cursor(h->w, &c, t)) != NR_OK)
 		return rc;
@@ -385,15 +392,21 @@ static int
 half_merge(struct nr_writer *w, void *ctx, int *changed)
 {
 	uint64_t number = w->head.merged;
-	struct half h = { w, *(unsigned *)ctx };
+	struct half h = { w, 1 + below(times), (unsigned)below(101) };
 	struct nr_event ev;
 	struct nr_view line;
 	struct nr_place at;
 	int rc = NR_OK;
 
+	(void)ctx;
 	(void)changed;
 	w->head.merge_seq++;
+	if (w->head.target == 0)
+		w->head.put_some = 0;
 	w->head.target = w->head.next;
+	w->head.put_all = h.time;
+	if (w->head.put_some <= h.time)
+		w->head.put_some = h.time + 1;
 	for (; rc == NR_OK && number < w->head.next; number++) {
 		if ((rc = nr_writer_line(w, &at, &line, number)) ==
 		    MDB_NOTFOUND) {
@@ -410,10 +423,8 @@ half_merge(struct nr_writer *w, void *ctx, int *changed)
 static void
 merge_half(void)
 {
-	unsigned share = (unsigned)below(101);
-
 	nr_merge_abandon(st);
-	assert_int_equal(nr_transact(st, half_merge, &share, 1), 0);
+	assert_int_equal(nr_transact(st, half_merge, NULL, 1), 0);
 }
 
 static int
@@ -681,6 +692,35 @@ test_bulk(void **state)
 	close_store();
 }
 
+/* After each step of a merge, which mostly stops within the index by time. */
+static void
+test_merging(void **state)
+{
+	unsigned i, within = 0;
+
+	(void)state;
+	times = 3000;
+	now = 0;
+	open_store(NR_STORE_CREATE);
+	assert_int_equal(nr_bulk_begin(st), 0);
+	put_some(110000, 1);
+	assert_int_equal(nr_bulk_end(st), 0);
+	for (i = 0; i < 3; i++)
+		put_some(7500, 0);
+	for (i = 0; i < 100; i++) {
+		assert_int_equal(nr_store_settle(st, 1), 0);
+		compare();
+		if (sn->head.target == 0 && i > 0)
+			break;
+		within += sn->head.put_some > 0 &&
+		    sn->head.put_some < UINT64_MAX;
+	}
+	print_message("# %u times within\n", within);
+	assert_int_equal(sn->head.target, 0);
+	assert_int_equal(findings(), 0);
+	close_store();
+}
+
 /* What is deleted leaves no chunks behind, nor many small ones. */
 static void
 test_shrinks(void **state)
@@ -866,7 +906,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_spread), TEST(test_ties), TEST(test_one_time),
-		TEST(test_timed_read),
+		TEST(test_timed_read), TEST(test_merging),
 		TEST(test_bulk), TEST(test_shrinks), TEST(test_reads_little),
 		TEST(test_finds), cmocka_unit_test(test_confidential)
 	};
