@@ -9,12 +9,13 @@ filter
 store
 wire
 negentropy
-relay bench client'
+relay bench client
+sync'
 
 printf '%s\n' $order | sort >want
 ls "$top/lib" >got
 same 'every folder of lib/ has a place'	want got
-sed -n '/^    util$/,/^    relay, bench, client$/s/^    //p' \
+sed -n '/^    util$/,/^    sync$/s/^    //p' \
     "$top/CONTRIBUTING.md" | tr -d , >got
 printf '%s\n' "$order" >want
 same 'CONTRIBUTING.md says so too'	want got

@@ -50,6 +50,12 @@ _nr() {
 	nr-serve)
 		words='-c --config --force --listen -P --progress -q --quiet
 			--ready-fd --segment --set -S --store -T --check-config --help --version' ;;
+	nr-negentropy)
+		words='-a -d -e -i -k -l -p -s -t -u -K --key-file -n
+			--no-verify -P --progress -q --quiet -S --store --key-fd
+			--both --ca-file --down --dry-run --exec --file --follow
+			--frame-size --ids --no-live --private --protected
+			--records --stdio --timeout --tries --up --help --version' ;;
 	nr-publish)
 		words='-j --jobs -K --key-file --key-fd -m --max-bytes -n
 			--no-verify -P --progress -q --quiet -r --rejects -w
@@ -80,7 +86,7 @@ _nr() {
 	nr-verify:-r | nr-import:-r | nr-sign:-r | nr-publish:-r | *:--rejects | \
 	*:-K | *:--key-file | *:--ca-file | *:--relays | *:--report | \
 	*:--resume | nr-bench:-f | \
-	*:--file | *:-o | *:--output | *:--manifest | *:--cursor | \
+	*:--file | *:--records | *:-o | *:--output | *:--manifest | *:--cursor | \
 	nr-serve:-c | nr-serve:--config)
 		compopt -o filenames
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
@@ -97,4 +103,4 @@ _nr() {
 	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 }
 
-complete -F _nr nr-verify nr-import nr-export nr-store nr-serve nr-bench nr-sign nr-publish
+complete -F _nr nr-verify nr-import nr-export nr-store nr-serve nr-bench nr-sign nr-publish nr-negentropy

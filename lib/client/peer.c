@@ -681,6 +681,9 @@ happened(struct nr_wire *w, struct lws *wsi,
 		(void)fcntl(lws_get_socket_fd(wsi), F_SETFD, FD_CLOEXEC);
 		break;
 	case LWS_CALLBACK_CLIENT_APPEND_HANDSHAKE_HEADER:
+		/* A Unix socket is connected before we have been told. */
+		if (p->wsi == NULL)
+			p->wsi = wsi;
 		at = in;
 		rc = nr_wire_user_agent(wsi, at, *at + len);
 		break;
@@ -778,6 +781,18 @@ resolved(void *ctx, struct addrinfo *list, const char *why)
 	connect_next(p);
 }
 
+/* libwebsockets takes + before a path. */
+static void
+begin_unix(struct nr_peer *p)
+{
+	char address[128];
+
+	p->state = NR_PEER_CONNECTING;
+	snprintf(address, sizeof(address), "+%s", p->o.unix_path);
+	if (!connect_to(p, address))
+		attempt_failed(p, NR_FAULT_CONNECT, 0, "cannot connect");
+}
+
 static void
 begin(struct nr_peer *p)
 {
@@ -789,6 +804,10 @@ begin(struct nr_peer *p)
 	p->state = NR_PEER_RESOLVING;
 	p->deadline = nr_now_ms() + p->o.connect_ms;
 	nr_timer_set(&p->clock, p->o.connect_ms);
+	if (p->o.unix_path != NULL) {
+		begin_unix(p);
+		return;
+	}
 	/* What is an address needs no thread. */
 	if (getaddrinfo(p->url.host, p->url.port, &hints, &list) == 0) {
 		resolved(p, list, NULL);
@@ -818,11 +837,12 @@ on_clock(void *ctx)
 		end(p, NR_FAULT_TIMEOUT, 0, "no address in time");
 		break;
 	case NR_PEER_CONNECTING:
-		if (p->wsi == NULL) {
+		if (p->wsi == NULL && p->at != NULL) {
 			connect_next(p);	/* the next address */
 			break;
 		}
-		nr_wire_drop(p->wsi);
+		if (p->wsi != NULL)
+			nr_wire_drop(p->wsi);
 		attempt_failed(p, NR_FAULT_TIMEOUT, 0,
 		    "cannot connect in time");
 		break;

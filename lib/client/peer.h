@@ -104,6 +104,8 @@ struct nr_peer_options {
 	size_t		 in_close;	/* and beyond 16 MiB the connection */
 	size_t		 out_max;	/* 1 MiB that waits to be sent */
 	enum nr_auth_when auth;
+	/* Connect to this Unix socket, whatever the URL says; or NULL. */
+	const char	*unix_path;
 	nr_auth_fn	*sign;		/* NULL: we are nobody */
 	void		*sign_ctx;
 };

@@ -66,6 +66,12 @@ struct nr_relay_config {
 	uint16_t	 private_kinds[NR_PRIVATE_MAX];
 	unsigned	 nprivate_kinds;
 
+	/*
+	 * No key: whoever can connect is the operator, who may read and
+	 * write everything.
+	 */
+	int		 trusts;
+
 	int		 log_level;	/* enum nr_log_level */
 	int		 log_json;
 

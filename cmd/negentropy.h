@@ -1,0 +1,65 @@
+/*
+ * negentropy.h - the parts of nr-negentropy.
+ *
+ *	exec	a peer behind a command's stdin and stdout
+ *	stdio	the other end of that: a store, served on ours
+ *	file	records and events of a file instead of a store
+ */
+#ifndef NR_CMD_NEGENTROPY_H
+#define NR_CMD_NEGENTROPY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "client/net.h"
+#include "filter/filter.h"
+#include "store/store.h"
+#include "sync/side.h"
+
+/* ---- exec */
+
+struct nr_exec;
+
+/*
+ * Whoever connects to the socket talks to a new process of the command; a
+ * program that cannot do this ends.
+ * argv	    ended by NULL; borrowed
+ */
+struct nr_exec	*nr_exec_new(struct nr_net *n, char *const *argv);
+void	nr_exec_free(struct nr_exec *x);
+
+/* The path of the socket. */
+const char	*nr_exec_path(const struct nr_exec *x);
+
+/* ---- stdio */
+
+/*
+ * Be a relay for whoever is at the other end of stdin and stdout, who may
+ * read and write everything.  Returns the exit status.
+ */
+int	nr_stdio_serve(struct nr_store *st);
+
+/* ---- file */
+
+struct nr_records;
+
+/*
+ * Read a file of events, or of lines with a time and an id; "-" is stdin.
+ * What is wrong with it is said, and counted as invalid.
+ * keeps    its events will be wanted again
+ */
+struct nr_records *nr_records_new(const char *path, int events, int keeps,
+		    const struct nr_filter *filters, size_t n);
+void	nr_records_free(struct nr_records *r);
+
+/* Those that a filter matches, as our side; 0 or a code. */
+int	nr_records_side(struct nr_records *r, size_t filter,
+	    struct nr_side **out);
+
+/* The event of a record; borrowed until the next call. */
+int	nr_records_find(struct nr_records *r, struct nr_view *line,
+	    const unsigned char id[32]);
+
+uint64_t nr_records_invalid(const struct nr_records *r);
+
+#endif

@@ -1,0 +1,1232 @@
+/*
+ * Bringing a store and a relay together.
+ *
+ * Ranges of time wait in a stack; one is worked on: reconciled, or paged,
+ * while what is found goes up and comes down beside it.  It is done when
+ * everything that it started has ended.
+ */
+#include "sync/sync.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "client/fetch.h"
+#include "event/tags.h"
+#include "sync/ids.h"
+#include "util/err.h"
+#include "util/hex.h"
+
+#define BATCH		200	/* ids in a REQ, unless the relay gives fewer */
+#define FETCHES		6	/* of these at a time */
+#define QUEUE_MAX	20000	/* ids that wait, before messages do */
+#define WINDOW		500	/* events in flight, upwards */
+#define RANGE_TRIES	5
+#define SPLITS_MAX	16	/* of a range, before the first one works */
+#define LIES_MIN	1000	/* ids that are not there, in spite of */
+#define SOME		256	/* events in one look at the store */
+#define FEED_MS		1000
+
+struct range {
+	size_t	filter;
+	int64_t	since, until;	/* inclusive */
+	unsigned depth;		/* how often it was split */
+};
+
+enum job { NOTHING, RECONCILING, PAGING, DRAINING };
+
+struct nr_syncer {
+	struct nr_sync_options	 o;
+	struct nr_net		*net;
+	struct nr_peer		*peer;
+	struct nr_fetcher	*fetcher;
+	struct nr_upload	*upload;
+	struct nr_side		*side;
+	size_t			 side_filter;	/* of a list */
+	struct nr_snap		*sn;
+	struct nr_timer		*timer;		/* again; or the feed */
+	struct nr_timer		*feed_timer;
+	struct nr_sync_figures	 figures;
+
+	struct range		*range;
+	size_t			 nranges, capranges;
+	struct range		 now;
+	int			 begun;		/* with it */
+	enum job		 job;
+	uint64_t		 before;	/* progress, as it connected */
+	unsigned		 tries;		/* of this range */
+	unsigned long		 serial;
+	struct nr_reconcile	*rec;
+	int			 no_neg;	/* it does not know NIP-77 */
+	int			 worked;	/* it does */
+	int			 wants_proof;
+	struct nr_ids		 have, need;
+	unsigned		 fetches;	/* by ids */
+	size_t			 batch;		/* ids in each of them */
+	struct nr_buf		 spill;		/* lines that found no room */
+	size_t			 spilled;	/* of it, those that have */
+	struct nr_neg_array	 seen;		/* by pages */
+
+	int			 following;	/* the first time is over */
+	uint64_t		 feed;		/* the next number to send */
+	struct nr_recent	*recent;	/* that came from the relay */
+	int			 ending;
+	enum nr_sync_status	 status;
+	int			 rc;
+	char			 text[NR_FAULT_TEXT + 300];
+};
+
+static void	pump(struct nr_syncer *s);
+
+/* ---- ending --------------------------------------------------------------------- */
+
+static void
+say(struct nr_syncer *s, const char *text)
+{
+	if (s->o.say != NULL)
+		s->o.say(s->o.ctx, text);
+}
+
+/* Forget what was under way with this connection. */
+static void
+abandon(struct nr_syncer *s)
+{
+	nr_reconcile_free(s->rec);
+	s->rec = NULL;
+	s->job = NOTHING;
+	nr_ids_clear(&s->have);
+	nr_ids_clear(&s->need);
+	nr_fetcher_free(s->fetcher);
+	s->fetcher = NULL;
+	s->fetches = 0;
+	nr_upload_lost(s->upload);
+	nr_neg_array_free(&s->seen);
+	nr_timer_stop(s->timer);
+}
+
+static void
+finish(struct nr_syncer *s)
+{
+	s->o.end(s->o.ctx, s->status, s->text, s->rc);
+}
+
+static void
+end(struct nr_syncer *s, enum nr_sync_status status, const char *text,
+    int rc)
+{
+	if (s->ending)
+		return;
+	s->ending = 1;
+	s->status = status;
+	s->rc = rc;
+	snprintf(s->text, sizeof(s->text), "%s", text);
+	abandon(s);
+	if (nr_peer_state(s->peer) == NR_PEER_IDLE ||
+	    nr_peer_state(s->peer) == NR_PEER_WAITING)
+		nr_timer_set(s->timer, 0);
+	else
+		nr_peer_close(s->peer);
+}
+
+static void
+fail(struct nr_syncer *s, int rc)
+{
+	end(s, NR_SYNC_FAILED, nr_strerror(rc), rc);
+}
+
+/* ---- ranges ------------------------------------------------------------------------ */
+
+static int
+push_range(struct nr_syncer *s, size_t filter, int64_t since, int64_t until,
+    unsigned depth)
+{
+	size_t cap = 2 * s->capranges + 16;
+	struct range *p;
+
+	if (s->nranges == s->capranges) {
+		if ((p = realloc(s->range, cap * sizeof(*p))) == NULL)
+			return ENOMEM;
+		s->range = p;
+		s->capranges = cap;
+	}
+	s->range[s->nranges++] = (struct range){ filter, since, until,
+	    depth };
+	return NR_OK;
+}
+
+static int
+all_ranges(struct nr_syncer *s)
+{
+	const struct nr_filter *f;
+	size_t i = s->o.nfilters;
+	int rc = NR_OK;
+
+	s->nranges = 0;
+	while (rc == NR_OK && i-- > 0) {
+		f = &s->o.filters[i];
+		rc = push_range(s, i, f->has & NR_FILTER_SINCE ? f->since :
+		    INT64_MIN, f->has & NR_FILTER_UNTIL ? f->until :
+		    INT64_MAX, 0);
+	}
+	return rc;
+}
+
+/* The filter of the range at hand; lists are borrowed: not to be freed. */
+static struct nr_filter
+narrowed(const struct nr_syncer *s)
+{
+	struct nr_filter f = s->o.filters[s->now.filter];
+
+	if (s->now.since != INT64_MIN) {
+		f.has |= NR_FILTER_SINCE;
+		f.since = s->now.since;
+	}
+	if (s->now.until != INT64_MAX) {
+		f.has |= NR_FILTER_UNTIL;
+		f.until = s->now.until;
+	}
+	return f;
+}
+
+/*
+ * Two halves instead, the newer one first.  Where time has no end, most
+ * events are of the years that Nostr has been there, and the rest of it is
+ * asked for as one.
+ */
+static int
+split_range(struct nr_syncer *s)
+{
+	struct range r = s->now;
+	int64_t now = time(NULL) + 86400, mid;
+	int rc;
+
+	if (r.since == INT64_MIN && r.until > 0)
+		mid = r.until == INT64_MAX ? now : r.until > 1600000000 ?
+		    1600000000 : r.until / 2;
+	else if (r.until == INT64_MAX)
+		mid = r.since < now ? now : r.since + 86400;
+	else
+		mid = r.since + (r.until - r.since) / 2;
+	if (mid >= r.until || mid < r.since)
+		return NR_EOF;
+	s->figures.splits++;
+	if ((rc = push_range(s, r.filter, r.since, mid,
+	    r.depth + 1)) != NR_OK)
+		return rc;
+	return push_range(s, r.filter, mid + 1, r.until, r.depth + 1);
+}
+
+/* Our side has its records of the range. */
+static int
+select_side(struct nr_syncer *s)
+{
+	struct nr_filter f = narrowed(s);
+	int rc = NR_OK;
+
+	if (s->o.st == NULL && (s->side == NULL ||
+	    s->side_filter != s->now.filter)) {
+		nr_side_free(s->side);
+		s->side = NULL;
+		s->side_filter = s->now.filter;
+		rc = s->o.side(s->o.ctx, s->now.filter, &s->side);
+	}
+	return rc != NR_OK ? rc : nr_side_select(s->side, &f, time(NULL));
+}
+
+/* ---- downwards ------------------------------------------------------------------------ */
+
+/* One that was asked for, or comes by itself. */
+static void
+take(struct nr_syncer *s, const struct nr_event *ev, struct nr_view line)
+{
+	int rc;
+
+	s->figures.received++;
+	nr_peer_good(s->peer);
+	if (s->recent != NULL)
+		nr_recent_add(s->recent, ev->id);
+	rc = s->spill.len > 0 ? EAGAIN : s->o.take(s->o.ctx, line);
+	if (rc == EAGAIN) {
+		nr_peer_pause(s->peer, 1);
+		rc = nr_buf_add(&s->spill, line.p, line.len);
+		if (rc == NR_OK)
+			rc = nr_buf_add(&s->spill, "\n", 1);
+	}
+	if (rc != NR_OK)
+		fail(s, rc);
+}
+
+/* Lines that found no room. */
+static void
+take_spilled(struct nr_syncer *s)
+{
+	struct nr_view line;
+	const char *lf;
+	int rc = NR_OK;
+
+	while (rc == NR_OK && s->spilled < s->spill.len) {
+		line.p = s->spill.p + s->spilled;
+		lf = memchr(line.p, '\n', s->spill.len - s->spilled);
+		line.len = (size_t)(lf - line.p);
+		if ((rc = s->o.take(s->o.ctx, line)) == NR_OK)
+			s->spilled += line.len + 1;
+	}
+	if (rc == NR_OK && s->spill.len > 0) {
+		s->spill.len = s->spilled = 0;
+		nr_peer_pause(s->peer, 0);
+	} else if (rc != NR_OK && rc != EAGAIN)
+		fail(s, rc);
+}
+
+static void
+on_refused(struct nr_fetch *f, void *ctx, enum nr_fetch_refusal why,
+    enum nr_verdict v)
+{
+	struct nr_syncer *s = ctx;
+
+	(void)f;
+	(void)v;
+	if (why == NR_FETCH_UNASKED)
+		s->figures.unasked++;
+	else
+		s->figures.malformed++;
+}
+
+static void
+on_event(struct nr_fetch *f, void *ctx, const struct nr_event *ev,
+    struct nr_view line)
+{
+	(void)f;
+	take(ctx, ev, line);
+}
+
+/* Some ids have been asked for, so many of which came. */
+struct asked {
+	struct nr_syncer	*s;
+	size_t			 n, came;
+	unsigned char		 here[BATCH];
+	unsigned char		 id[];
+};
+
+static void
+on_asked(struct nr_fetch *f, void *ctx, const struct nr_event *ev,
+    struct nr_view line)
+{
+	struct asked *a = ctx;
+	size_t i;
+
+	(void)f;
+	for (i = 0; i < a->n; i++)
+		if (!a->here[i] && memcmp(a->id + 32 * i, ev->id, 32) == 0) {
+			a->here[i] = 1;
+			a->came++;
+			take(a->s, ev, line);
+			return;
+		}
+}
+
+/*
+ * Where some came, and not all, the relay may give no more at a time: ask
+ * for as many as it gave.
+ */
+static int
+ask_again(struct asked *a)
+{
+	struct nr_syncer *s = a->s;
+	size_t i;
+	int rc = NR_OK;
+
+	if (a->came == 0) {
+		s->figures.missing += a->n;
+		return NR_OK;
+	}
+	if (a->came < s->batch)
+		s->batch = a->came;
+	for (i = 0; rc == NR_OK && i < a->n; i++)
+		if (!a->here[i])
+			rc = nr_ids_push(&s->need, a->id + 32 * i);
+	return rc;
+}
+
+static void
+on_asked_refused(struct nr_fetch *f, void *ctx, enum nr_fetch_refusal why,
+    enum nr_verdict v)
+{
+	on_refused(f, ((struct asked *)ctx)->s, why, v);
+}
+
+static void
+on_asked_end(struct nr_fetch *f, void *ctx, enum nr_fetch_status status,
+    const char *text)
+{
+	struct asked *a = ctx;
+	struct nr_syncer *s = a->s;
+	int rc = NR_OK;
+
+	(void)f;
+	s->fetches--;
+	if (status == NR_FETCH_DONE || status == NR_FETCH_PARTIAL)
+		rc = ask_again(a);
+	free(a);
+	if (status == NR_FETCH_LOST)
+		return;
+	if (rc != NR_OK)
+		fail(s, rc);
+	else if (status == NR_FETCH_REFUSED || status == NR_FETCH_TIMEOUT)
+		end(s, NR_SYNC_REFUSED, text, 0);
+	else if (s->figures.missing > LIES_MIN &&
+	    s->figures.missing > s->figures.received)
+		end(s, NR_SYNC_LIES, "the relay does not have what it says",
+		    0);
+	else {
+		nr_peer_good(s->peer);
+		pump(s);
+	}
+}
+
+static int
+ids_filter(struct nr_filter *out, const unsigned char *id, size_t n)
+{
+	struct nr_buf b = { 0 };
+	const char *why;
+	char hex[65] = "";
+	size_t i;
+	int rc;
+
+	rc = nr_buf_adds(&b, "{\"ids\":[");
+	for (i = 0; rc == NR_OK && i < n; i++) {
+		nr_hex_encode(hex, id + 32 * i, 32);
+		rc = nr_buf_addf(&b, "%s\"%s\"", i > 0 ? "," : "", hex);
+	}
+	if (rc == NR_OK)
+		rc = nr_buf_addf(&b, "],\"limit\":%zu}", n);
+	if (rc == NR_OK)
+		rc = nr_filter_parse(out, b.p, b.len, &nr_filter_limits_none,
+		    &why);
+	nr_buf_free(&b);
+	return rc;
+}
+
+/* Ask for the next ids. */
+static int
+fetch_some(struct nr_syncer *s)
+{
+	static const struct nr_fetch_calls calls = {
+		on_asked, on_asked_refused, NULL, on_asked_end
+	};
+	struct nr_fetch_options fo = {
+		.mode = NR_FETCH_ONCE, .idle_ms = s->o.answer_ms
+	};
+	size_t n = nr_ids_count(&s->need);
+	struct nr_filter filter;
+	struct nr_fetch *f;
+	struct asked *a;
+	int rc;
+
+	if (n > s->batch)
+		n = s->batch;
+	if ((a = calloc(1, sizeof(*a) + 32 * n)) == NULL)
+		return ENOMEM;
+	a->s = s;
+	a->n = n;
+	memcpy(a->id, nr_ids_first(&s->need), 32 * n);
+	if ((rc = ids_filter(&filter, a->id, n)) == NR_OK) {
+		rc = nr_fetch_new(&f, s->fetcher, &filter, &fo, &calls, a);
+		nr_filter_free(&filter);
+	}
+	if (rc != NR_OK) {
+		free(a);
+		return rc;
+	}
+	nr_ids_pop(&s->need, n);
+	s->fetches++;
+	return NR_OK;
+}
+
+/* ---- upwards ------------------------------------------------------------------------------ */
+
+/* May it leave the house? */
+static int
+may_leave(struct nr_syncer *s, const struct nr_event *ev)
+{
+	switch (nr_event_home(ev)) {
+	case NR_HOME_NOT:
+		return 1;
+	case NR_HOME_PRIVATE:
+		s->figures.kept_private += !s->o.send_private;
+		return s->o.send_private;
+	case NR_HOME_PROTECTED:
+		s->figures.kept_protected += !s->o.send_protected;
+		return s->o.send_protected;
+	case NR_HOME_AUTH:
+		break;
+	}
+	s->figures.kept_private++;
+	return 0;
+}
+
+static int
+find(struct nr_syncer *s, struct nr_view *line, const unsigned char id[32])
+{
+	struct nr_hit hit;
+	int rc;
+
+	if (s->o.st == NULL)
+		return s->o.find(s->o.ctx, line, id);
+	if ((rc = nr_snap_get(s->sn, &hit, id)) == NR_OK)
+		*line = hit.line;
+	return rc;
+}
+
+/* Returns EAGAIN where there is no room. */
+static int
+send_first(struct nr_syncer *s)
+{
+	const unsigned char *id = nr_ids_first(&s->have);
+	struct nr_view line = { NULL, 0 };
+	struct nr_event ev;
+	int rc;
+
+	if ((rc = find(s, &line, id)) != NR_OK)
+		return rc;
+	if (line.p == NULL)
+		s->figures.gone++;
+	else if (!nr_event_view(&ev, line.p, line.len))
+		return NR_ECORRUPT;
+	else if (may_leave(s, &ev) &&
+	    (rc = nr_upload_add(s->upload, id, line)) != NR_OK)
+		return rc;
+	nr_ids_pop(&s->have, 1);
+	return NR_OK;
+}
+
+static int
+send_some(struct nr_syncer *s)
+{
+	int rc = NR_OK, i;
+
+	if (nr_ids_count(&s->have) == 0)
+		return NR_OK;
+	if (s->o.st != NULL && (rc = nr_snap_renew(s->sn)) != NR_OK)
+		return rc;
+	for (i = 0; rc == NR_OK && i < SOME && nr_ids_count(&s->have) > 0; i++)
+		rc = send_first(s);
+	if (s->o.st != NULL)
+		nr_snap_release(s->sn);
+	/* The next look, if there is room for more. */
+	if (rc == NR_OK && nr_ids_count(&s->have) > 0)
+		nr_net_wake(s->net);
+	return rc == EAGAIN || rc == NR_ESTALE ? NR_OK : rc;
+}
+
+/* ---- what is stored here, while following ------------------------------------------------- */
+
+static int
+matches(const struct nr_syncer *s, const struct nr_event *ev)
+{
+	size_t i;
+
+	for (i = 0; i < s->o.nfilters; i++)
+		if (nr_filter_match(&s->o.filters[i], ev))
+			return 1;
+	return 0;
+}
+
+/* Queue what is new; *more where that was not all. */
+static int
+feed_some(struct nr_syncer *s, int *more)
+{
+	struct nr_event ev;
+	struct nr_hit hit;
+	int rc, i;
+
+	*more = 0;
+	if ((rc = nr_snap_renew(s->sn)) != NR_OK)
+		return rc;
+	for (i = 0; rc == NR_OK && i < SOME; i++) {
+		rc = nr_snap_at(s->sn, &hit, s->feed, time(NULL));
+		if (rc != NR_OK || hit.line.p == NULL)
+			break;
+		s->feed = hit.number + 1;
+		if (nr_event_view_head(&ev, hit.line.p, hit.line.len) &&
+		    !nr_recent_has(s->recent, ev.id) && matches(s, &ev)) {
+			s->figures.have++;
+			rc = nr_ids_push(&s->have, ev.id);
+		}
+	}
+	*more = i == SOME;
+	nr_snap_release(s->sn);
+	return rc;
+}
+
+static void
+look_at_feed(struct nr_syncer *s)
+{
+	int rc = NR_OK, more = 1;
+
+	if (!s->o.follow || !(s->o.directions & NR_SYNC_UP) ||
+	    s->fetcher == NULL || s->ending)
+		return;
+	while (rc == NR_OK && more && nr_ids_count(&s->have) < QUEUE_MAX)
+		rc = feed_some(s, &more);
+	if (rc != NR_OK && rc != NR_ESTALE)
+		fail(s, rc);
+	else
+		pump(s);
+}
+
+static void
+on_feed_timer(void *ctx)
+{
+	struct nr_syncer *s = ctx;
+
+	nr_timer_set(s->feed_timer, FEED_MS);
+	look_at_feed(s);
+}
+
+void
+nr_syncer_stored(struct nr_syncer *s)
+{
+	look_at_feed(s);
+}
+
+/* ---- reconciling ------------------------------------------------------------------------------ */
+
+static int
+on_have(void *ctx, const struct nr_neg_item *item)
+{
+	struct nr_syncer *s = ctx;
+
+	s->figures.have++;
+	nr_peer_good(s->peer);
+	if (s->o.lacks != NULL)
+		s->o.lacks(s->o.ctx, 0, item->id);
+	return s->o.dry_run || !(s->o.directions & NR_SYNC_UP) ? NR_OK :
+	    nr_ids_push(&s->have, item->id);
+}
+
+static int
+on_need(void *ctx, const unsigned char id[32])
+{
+	struct nr_syncer *s = ctx;
+
+	s->figures.need++;
+	nr_peer_good(s->peer);
+	if (s->o.lacks != NULL)
+		s->o.lacks(s->o.ctx, 1, id);
+	return s->o.dry_run || !(s->o.directions & NR_SYNC_DOWN) ? NR_OK :
+	    nr_ids_push(&s->need, id);
+}
+
+static int
+on_busy(void *ctx)
+{
+	struct nr_syncer *s = ctx;
+
+	return nr_ids_count(&s->have) > QUEUE_MAX ||
+	    nr_ids_count(&s->need) > QUEUE_MAX;
+}
+
+/* Ask for the range by pages. */
+static void	page(struct nr_syncer *s);
+
+/* Once more, a little later. */
+static void
+try_again(struct nr_syncer *s, int64_t ms, const char *text)
+{
+	if (++s->tries >= RANGE_TRIES) {
+		say(s, text);
+		page(s);
+		return;
+	}
+	s->job = NOTHING;
+	if (push_range(s, s->now.filter, s->now.since, s->now.until,
+	    s->now.depth) != NR_OK)
+		fail(s, ENOMEM);
+	else
+		nr_timer_set(s->timer, ms);
+}
+
+static void
+too_big(struct nr_syncer *s, const char *text)
+{
+	int rc;
+
+	/* It calls everything too big. */
+	s->no_neg = s->now.depth >= SPLITS_MAX && !s->worked;
+	rc = s->no_neg ? NR_EOF : split_range(s);
+	if (rc == NR_EOF) {
+		say(s, text);
+		page(s);
+	} else if (rc != NR_OK)
+		fail(s, rc);
+	else {
+		s->job = DRAINING;
+		pump(s);
+	}
+}
+
+static void
+on_reconciled(void *ctx, enum nr_reconcile_status status, const char *text,
+    int64_t wait_ms, int rc)
+{
+	struct nr_syncer *s = ctx;
+
+	s->rec = NULL;
+	switch (status) {
+	case NR_REC_DONE:
+		s->worked = 1;
+		s->job = DRAINING;
+		nr_peer_good(s->peer);
+		pump(s);
+		break;
+	case NR_REC_TOO_BIG:
+		too_big(s, text);
+		break;
+	case NR_REC_UNSUPPORTED:
+		s->no_neg = 1;
+		/* fall through */
+	case NR_REC_REFUSED:
+	case NR_REC_BROKEN:
+		say(s, text);
+		page(s);
+		break;
+	case NR_REC_AGAIN:
+		try_again(s, wait_ms, text);
+		break;
+	case NR_REC_AUTH:
+		if (nr_peer_prove(s->peer) != 1)
+			end(s, NR_SYNC_REFUSED, text, 0);
+		else {
+			s->wants_proof = 1;
+			try_again(s, 10000, text);
+		}
+		break;
+	case NR_REC_FAILED:
+		fail(s, rc);
+		break;
+	}
+}
+
+static int
+reconcile(struct nr_syncer *s)
+{
+	const struct nr_reconcile_options ro = {
+		s->o.frame_limit, s->o.answer_ms, 100
+	};
+	const struct nr_reconcile_calls calls = {
+		on_have, on_need, on_busy, on_reconciled, s
+	};
+	struct nr_filter f = narrowed(s);
+	struct nr_buf b = { 0 };
+	char name[32];
+	int rc;
+
+	snprintf(name, sizeof(name), "neg%lu", ++s->serial);
+	if ((rc = nr_filter_format(&b, &f)) == NR_OK)
+		rc = nr_buf_add(&b, "", 1);
+	s->job = RECONCILING;
+	s->figures.sessions++;
+	if (rc == NR_OK)
+		rc = nr_reconcile_new(&s->rec, s->peer, s->side, b.p, name,
+		    &ro, &calls, &s->figures.talk);
+	nr_buf_free(&b);
+	return rc;
+}
+
+/* ---- without NIP-77 ------------------------------------------------------------------------------ */
+
+static int
+is_here(struct nr_syncer *s, const unsigned char id[32], int *here)
+{
+	struct nr_hit hit = { .line = { NULL, 0 } };
+	int rc;
+
+	*here = 0;
+	if (s->o.st == NULL)
+		return NR_OK;
+	if ((rc = nr_snap_renew(s->sn)) != NR_OK)
+		return rc;
+	rc = nr_snap_get(s->sn, &hit, id);
+	*here = rc == NR_OK && hit.line.p != NULL;
+	nr_snap_release(s->sn);
+	return rc;
+}
+
+static void
+on_paged(struct nr_fetch *f, void *ctx, const struct nr_event *ev,
+    struct nr_view line)
+{
+	struct nr_syncer *s = ctx;
+	int rc, here;
+
+	(void)f;
+	rc = nr_neg_array_add(&s->seen, (uint64_t)ev->created_at, ev->id);
+	if (rc == NR_OK && !s->o.dry_run &&
+	    (s->o.directions & NR_SYNC_DOWN)) {
+		rc = is_here(s, ev->id, &here);
+		if (rc == NR_OK && !here) {
+			take(s, ev, line);
+			return;
+		}
+	}
+	if (rc != NR_OK)
+		fail(s, rc);
+}
+
+/* Go through two sets in order, and tell what either lacks. */
+struct merge {
+	struct nr_syncer	*s;
+	size_t			 at;	/* in what was seen */
+};
+
+/* What was taken already is not asked for again. */
+static void
+need_before(struct merge *m, const struct nr_neg_item *item)
+{
+	const struct nr_neg_array *seen = &m->s->seen;
+
+	for (; m->at < seen->n && nr_neg_item_cmp(&seen->item[m->at],
+	    item) < 0; m->at++) {
+		m->s->figures.need++;
+		if (m->s->o.lacks != NULL)
+			m->s->o.lacks(m->s->o.ctx, 1, seen->item[m->at].id);
+	}
+}
+
+static int
+merge_one(void *arg, const struct nr_neg_item *item)
+{
+	struct merge *m = arg;
+
+	need_before(m, item);
+	if (m->at < m->s->seen.n && nr_neg_item_cmp(&m->s->seen.item[m->at],
+	    item) == 0) {
+		m->at++;
+		return NR_OK;
+	}
+	return on_have(m->s, item);
+}
+
+static int
+compare_pages(struct nr_syncer *s)
+{
+	static const struct nr_neg_item last = { NR_NEG_INFINITY, { 0 } };
+	const struct nr_neg_set *set;
+	struct merge m = { s, 0 };
+	int rc;
+
+	if ((rc = nr_neg_array_seal(&s->seen)) != NR_OK ||
+	    (rc = nr_side_begin(s->side, &set)) != NR_OK)
+		return rc;
+	rc = set->items(set->ctx, 0, set->size, merge_one, &m);
+	nr_side_end(s->side);
+	need_before(&m, &last);
+	nr_neg_array_free(&s->seen);
+	return rc;
+}
+
+static void
+on_pages_end(struct nr_fetch *f, void *ctx, enum nr_fetch_status status,
+    const char *text)
+{
+	struct nr_syncer *s = ctx;
+	int rc;
+
+	(void)f;
+	switch (status) {
+	case NR_FETCH_PARTIAL:
+		say(s, text);
+		/* fall through */
+	case NR_FETCH_DONE:
+		if ((rc = compare_pages(s)) != NR_OK)
+			fail(s, rc);
+		else {
+			s->job = DRAINING;
+			nr_peer_good(s->peer);
+			pump(s);
+		}
+		break;
+	case NR_FETCH_REFUSED:
+	case NR_FETCH_TIMEOUT:
+		end(s, NR_SYNC_REFUSED, text, 0);
+		break;
+	case NR_FETCH_LOST:
+		break;
+	}
+}
+
+static void
+page(struct nr_syncer *s)
+{
+	static const struct nr_fetch_calls calls = {
+		on_paged, on_refused, NULL, on_pages_end
+	};
+	struct nr_fetch_options fo = {
+		.mode = NR_FETCH_PAGES, .idle_ms = s->o.answer_ms
+	};
+	struct nr_filter f = narrowed(s);
+	struct nr_fetch *fetch;
+	int rc;
+
+	s->job = PAGING;
+	s->figures.pages++;
+	nr_neg_array_free(&s->seen);
+	rc = nr_fetch_new(&fetch, s->fetcher, &f, &fo, &calls, s);
+	if (rc != NR_OK)
+		fail(s, rc);
+}
+
+/* ---- one after the other ---------------------------------------------------------------------------- */
+
+static void
+next_range(struct nr_syncer *s)
+{
+	struct range was = s->now;
+	int rc;
+
+	if (s->nranges == 0) {
+		s->job = NOTHING;
+		if (!s->o.follow)
+			end(s, NR_SYNC_DONE, "", 0);
+		return;
+	}
+	s->now = s->range[--s->nranges];
+	s->begun = 1;
+	if (memcmp(&was, &s->now, sizeof(was)) != 0)
+		s->tries = 0;
+	if ((rc = select_side(s)) == NR_OK) {
+		if (s->no_neg)
+			page(s);
+		else
+			rc = reconcile(s);
+	}
+	if (rc != NR_OK)
+		fail(s, rc);
+}
+
+static int
+is_drained(struct nr_syncer *s)
+{
+	return nr_ids_count(&s->have) == 0 && nr_ids_count(&s->need) == 0 &&
+	    s->fetches == 0 && s->spill.len == 0 &&
+	    nr_upload_idle(s->upload) && s->o.taken(s->o.ctx);
+}
+
+/* Do what can be done now. */
+static void
+pump(struct nr_syncer *s)
+{
+	int rc = NR_OK;
+
+	if (s->ending || s->fetcher == NULL)
+		return;
+	take_spilled(s);
+	while (rc == NR_OK && !s->ending && s->spill.len == 0 &&
+	    s->fetches < FETCHES && nr_ids_count(&s->need) > 0)
+		rc = fetch_some(s);
+	if (rc == NR_OK && !s->ending)
+		rc = send_some(s);
+	if (rc != NR_OK)
+		fail(s, rc);
+	if (s->ending)
+		return;
+	if (s->rec != NULL)
+		nr_reconcile_go_on(s->rec);
+	if (s->job == DRAINING && is_drained(s))
+		next_range(s);
+}
+
+void
+nr_syncer_room(struct nr_syncer *s)
+{
+	pump(s);
+}
+
+/* Something is to be tried again, or the end to be told. */
+static void
+on_timer(void *ctx)
+{
+	struct nr_syncer *s = ctx;
+
+	if (s->ending)
+		finish(s);
+	else if (s->job == NOTHING && s->fetcher != NULL)
+		next_range(s);
+}
+
+/* ---- the peer --------------------------------------------------------------------------------------------- */
+
+/* Before anything is compared, so that nothing falls between. */
+static int
+listen_live(struct nr_syncer *s)
+{
+	static const struct nr_fetch_calls calls = {
+		on_event, on_refused, NULL, NULL
+	};
+	const struct nr_fetch_options fo = {
+		.mode = NR_FETCH_LIVE, .idle_ms = s->o.answer_ms
+	};
+	struct nr_fetch *f;
+	size_t i;
+	int rc = NR_OK;
+
+	for (i = 0; rc == NR_OK && i < s->o.nfilters; i++)
+		rc = nr_fetch_new(&f, s->fetcher, &s->o.filters[i], &fo,
+		    &calls, s);
+	return rc;
+}
+
+static int
+begin_feed(struct nr_syncer *s)
+{
+	int rc;
+
+	if (s->following)
+		return NR_OK;
+	if ((rc = nr_snap_renew(s->sn)) != NR_OK)
+		return rc;
+	s->feed = nr_snap_next_number(s->sn);
+	nr_snap_release(s->sn);
+	s->following = 1;
+	nr_timer_set(s->feed_timer, FEED_MS);
+	return NR_OK;
+}
+
+/* Grows with whatever is achieved. */
+static uint64_t
+progress(const struct nr_syncer *s)
+{
+	const struct nr_sync_figures *f = &s->figures;
+
+	return f->have + f->need + f->received + f->up.accepted + f->splits;
+}
+
+/*
+ * What was under way is not done.  Where the connection did not last for
+ * anything at all, there may be no more to it: half of that, next time.
+ */
+static int
+keep_range(struct nr_syncer *s, enum job job, enum nr_fault_class why)
+{
+	if (job == RECONCILING && why == NR_FAULT_FLOOD)
+		s->no_neg = 1;
+	else if (job == RECONCILING && progress(s) == s->before &&
+	    s->now.depth < SPLITS_MAX && split_range(s) == NR_OK) {
+		nr_peer_good(s->peer);
+		return NR_OK;
+	}
+	return push_range(s, s->now.filter, s->now.since, s->now.until,
+	    s->now.depth);
+}
+
+static void
+opened(struct nr_peer *p, void *ctx)
+{
+	struct nr_syncer *s = ctx;
+	int rc;
+
+	s->figures.connections++;
+	rc = nr_fetcher_new(&s->fetcher, p);
+	if (rc == NR_OK && s->o.follow && (s->o.directions & NR_SYNC_DOWN))
+		rc = listen_live(s);
+	if (rc == NR_OK && s->o.follow && (s->o.directions & NR_SYNC_UP))
+		rc = begin_feed(s);
+	/* After a connection that was lost, what is left of it; or all. */
+	if (rc == NR_OK && (s->nranges == 0 || s->figures.connections == 1))
+		rc = all_ranges(s);
+	if (rc != NR_OK) {
+		fail(s, rc);
+		return;
+	}
+	nr_fetcher_opened(s->fetcher);
+	s->before = progress(s);
+	s->job = DRAINING;
+	pump(s);
+}
+
+static void
+answer(struct nr_peer *p, void *ctx, const struct nr_answer *a)
+{
+	struct nr_syncer *s = ctx;
+
+	(void)p;
+	if (s->fetcher == NULL || s->ending)
+		return;
+	if (nr_upload_answer(s->upload, a)) {
+		pump(s);
+		return;
+	}
+	if (s->rec != NULL && nr_reconcile_answer(s->rec, a)) {
+		pump(s);
+		return;
+	}
+	(void)nr_fetcher_answer(s->fetcher, a);
+}
+
+static void
+room(struct nr_peer *p, void *ctx)
+{
+	struct nr_syncer *s = ctx;
+
+	(void)p;
+	if (s->fetcher == NULL)
+		return;
+	nr_fetcher_room(s->fetcher);
+	nr_upload_room(s->upload);
+	pump(s);
+}
+
+static void
+proved(struct nr_peer *p, void *ctx, int accepted, const char *text)
+{
+	struct nr_syncer *s = ctx;
+
+	(void)p;
+	if (s->fetcher == NULL || s->ending)
+		return;
+	nr_fetcher_proved(s->fetcher, accepted);
+	nr_upload_proved(s->upload, accepted);
+	if (!s->wants_proof)
+		return;
+	s->wants_proof = 0;
+	if (!accepted)
+		end(s, NR_SYNC_REFUSED, text, 0);
+	else
+		nr_timer_set(s->timer, 0);
+}
+
+static void
+lost(struct nr_peer *p, void *ctx, const struct nr_fault *why, int64_t again)
+{
+	struct nr_syncer *s = ctx;
+	enum job job = s->job;
+
+	(void)p;
+	if (s->ending) {
+		finish(s);
+		return;
+	}
+	s->wants_proof = 0;
+	abandon(s);
+	if (again < 0) {
+		s->ending = 1;
+		s->status = NR_SYNC_LOST;
+		snprintf(s->text, sizeof(s->text), "%s", why->text);
+		finish(s);
+		return;
+	}
+	if (why->class != NR_FAULT_NONE)
+		say(s, why->text);
+	if (job != NOTHING && s->begun && keep_range(s, job, why->class) !=
+	    NR_OK)
+		fail(s, ENOMEM);
+	if (s->o.follow)
+		s->nranges = 0;
+}
+
+static void
+upload_room(void *ctx)
+{
+	pump(ctx);
+}
+
+static void
+upload_refused(void *ctx, const unsigned char id[32], const char *text)
+{
+	struct nr_syncer *s = ctx;
+
+	if (s->o.refused != NULL)
+		s->o.refused(s->o.ctx, id, text);
+}
+
+/* ---- beginning and end ------------------------------------------------------------------------------------ */
+
+void
+nr_syncer_stop(struct nr_syncer *s)
+{
+	end(s, NR_SYNC_STOPPED, "stopped", 0);
+}
+
+void
+nr_syncer_figures(const struct nr_syncer *s, struct nr_sync_figures *out)
+{
+	*out = s->figures;
+}
+
+void
+nr_syncer_free(struct nr_syncer *s)
+{
+	if (s == NULL)
+		return;
+	nr_reconcile_free(s->rec);
+	nr_fetcher_free(s->fetcher);
+	nr_upload_free(s->upload);
+	nr_peer_free(s->peer);
+	nr_timer_free(s->timer);
+	nr_timer_free(s->feed_timer);
+	nr_side_free(s->side);
+	nr_snap_free(s->sn);
+	nr_ids_clear(&s->have);
+	nr_ids_clear(&s->need);
+	nr_buf_free(&s->spill);
+	nr_neg_array_free(&s->seen);
+	free(s->recent);
+	free(s->range);
+	free(s);
+}
+
+static int
+make_parts(struct nr_syncer *s, const struct nr_url *url,
+    const struct nr_peer_options *po)
+{
+	static const struct nr_peer_calls peer_calls = {
+		.opened = opened, .answer = answer, .room = room,
+		.proved = proved, .closed = lost
+	};
+	const struct nr_upload_options uo = { WINDOW, s->o.answer_ms, 6 };
+	const struct nr_upload_calls upload_calls = {
+		upload_room, upload_refused, s
+	};
+	int rc;
+
+	if (s->o.st != NULL && ((rc = nr_snap_new(&s->sn, s->o.st)) != NR_OK ||
+	    (rc = nr_side_store(&s->side, s->o.st)) != NR_OK))
+		return rc;
+	if (s->o.follow &&
+	    (s->recent = calloc(1, sizeof(*s->recent))) == NULL)
+		return ENOMEM;
+	if ((rc = nr_timer_new(&s->timer, s->net, on_timer, s)) != NR_OK ||
+	    (rc = nr_timer_new(&s->feed_timer, s->net, on_feed_timer,
+	    s)) != NR_OK ||
+	    (rc = nr_peer_new(&s->peer, s->net, url, po, &peer_calls,
+	    s)) != NR_OK)
+		return rc;
+	return nr_upload_new(&s->upload, s->peer, &uo, &upload_calls,
+	    &s->figures.up);
+}
+
+int
+nr_syncer_new(struct nr_syncer **out, struct nr_net *n,
+    const struct nr_url *url, const struct nr_peer_options *po,
+    const struct nr_sync_options *o)
+{
+	struct nr_syncer *s;
+	int rc;
+
+	if ((s = calloc(1, sizeof(*s))) == NULL)
+		return ENOMEM;
+	s->o = *o;
+	s->net = n;
+	s->batch = BATCH;
+	if ((rc = make_parts(s, url, po)) != NR_OK) {
+		nr_syncer_free(s);
+		return rc;
+	}
+	nr_peer_open(s->peer);
+	*out = s;
+	return NR_OK;
+}

@@ -1,0 +1,91 @@
+#!/bin/sh
+# nr-negentropy between stores, files and commands; options and statuses.
+. "${0%/*}/lib.sh"
+umask 077
+unset NOSTR_SECRET_KEY NR_STORE
+
+nr-bench gen -q -n 3000 --seed 61 --model churn >all
+awk 'NR % 10 != 1' all | nr-import -q -S a >sum
+awk 'NR % 7 != 2' all | nr-import -q -S b >sum
+ids() { nr-export -S "$1" --ids | sort; }
+{ nr-export -S a; nr-export -S b; } | nr-import -q -S union >sum
+ids union >want
+# Deletions of one side reach the other's events only when both have them.
+field() { jq -r ".$1" out; }
+
+rc 1 'a dry run: they differ'	nr-negentropy -S a --dry-run ./b
+have=$(field have) need=$(field need)
+ok 'in both directions'		test "$have" -gt 50 -a "$need" -gt 50
+rc 1 'by id'			nr-negentropy -S a --ids ./b
+is 'a line for each' "$((have + need))" "$(grep -cE '^(have|need) [0-9a-f]{64}$' out)"
+rc 0 'both directions'		nr-negentropy -S a --both --private --protected ./b
+rc 0 'once more, for what came by deletions' \
+    nr-negentropy -S a --both --private --protected ./b
+rc 0 'then nothing differs'	nr-negentropy -S a --dry-run ./b
+ids a >got.a
+ids b >got.b
+same 'the first is the union'	want got.a
+same 'the second, too'		want got.b
+rc 0 'the first is whole'	nr-store -S a check
+rc 0 'the second, too'		nr-store -S b check
+
+rc 0 'a command'	nr-negentropy -S c --exec 'nr-negentropy -S b --stdio'
+ids c >got; same 'leads to a store'	want got
+rc 0 'a new store'	nr-negentropy -S c --up --private --protected ./new
+ids new >got; same 'is filled'		want got
+rc 3 'a command that is none'	nr-negentropy -S c --tries 1 --exec 'exit 1'
+rc 3 'a command that says nothing'	nr-negentropy -S c --tries 1 --exec true
+rc 3 'a command that talks nonsense'	nr-negentropy -S c --tries 1 --exec 'echo hello; cat'
+rc 3 'nobody there'		nr-negentropy -S c --tries 1 127.0.0.1:1
+rc 3 'a store that is not there, upwards'	nr-negentropy -S nowhere --up ./b
+
+# ---- files
+nr-export -S union >events
+zstd -q events
+head -500 events >some
+rc 0 'a file'			nr-negentropy --file some ./b
+is 'what it lacks comes to stdout' $(($(wc -l <want) - 500)) "$(wc -l <out)"
+cat some out >whole
+nr-verify -q <whole >valid
+sort whole >got; sort events >want.events
+same 'all of them, as they are'	want.events got
+ok 'with figures on stderr'	grep -q '"written"' err
+rc 0 'compressed, upwards'	nr-negentropy --file events.zst --up --private --protected ./fromfile
+ids fromfile >got; same 'all arrives'	want got
+rc 1 'from stdin'		sh -c 'nr-negentropy --file - --dry-run ./b <some'
+jq -r '"\(.created_at),\(.id)"' some >records
+rc 1 'times and ids'		nr-negentropy --records records --dry-run ./b
+is 'are compared' "0 $(($(wc -l <want) - 500))" "$(field have) $(field need)"
+{ cat some; echo nonsense; } >bad
+rc 1 'a bad line'		nr-negentropy --file bad --up ./b
+like 'is named'			'bad: line 501: ' err
+printf '%s' "$(head -1 some)" >one
+rc 1 'a last line without its end'	nr-negentropy --file one --dry-run ./b
+is 'counts'			0 "$(field have)"
+{ head -c 2000000 /dev/zero | tr '\0' x; echo; head -1 some; } >long
+rc 1 'a line that is too long'	nr-negentropy --file long --up ./b
+is 'costs itself'		0 "$(field have)"
+rc 3 'no file'			nr-negentropy --file nowhere ./b
+
+# ---- usage
+rc 2 'an unknown option'	nr-negentropy -Z ./b
+rc 2 'no peer'			nr-negentropy -S a
+rc 2 'no URL'			nr-negentropy -S a 'http://x'
+rc 2 'two sides'		nr-negentropy -S a --file some ./b
+rc 2 'two files'		nr-negentropy --records some --file some ./b
+rc 2 'nothing to send'		nr-negentropy --records some --up ./b
+rc 2 'to follow a file'		nr-negentropy --file some --follow ./b
+rc 2 'a bad filter'		nr-negentropy -S a ./b '{"kinds":1}'
+rc 2 'frames that are too small' nr-negentropy -S a --frame-size 100 ./b
+rc 2 'no such time'		nr-negentropy -S a --timeout soon ./b
+rc 2 'no CA file'		nr-negentropy -S a --ca-file nowhere ./b
+rc 0 '--help'			nr-negentropy --help
+rc 0 '--version'		nr-negentropy --version
+if [ -w /dev/full ]; then
+	full() { nr-negentropy --file some ./b >/dev/full; }
+	rc 3 'a full disk'		full
+fi
+closed() { nr-negentropy --file - --dry-run ./b <&-; }
+rc 3 'closed stdin'		closed
+is 'no sockets are left' '' "$(find "${TMPDIR:-/tmp}" -maxdepth 1 -name 'nr.??????' -user "$(id -u)" -newer all)"
+done_testing
