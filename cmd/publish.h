@@ -136,6 +136,7 @@ struct nr_pub_flight {
 	int		sent;		/* and not answered yet */
 	int64_t		first, last;	/* when it was sent; 0: never */
 	int64_t		due;		/* not before */
+	uint64_t	order;		/* among all that were sent there */
 	unsigned	attempts, strikes;
 	int		proved;		/* sent as who we are */
 	char		text[NR_PUB_TEXT];	/* what was said of it */
@@ -157,7 +158,8 @@ struct nr_pub_relay {
 	int64_t			 progress;	/* when it was last of use */
 	int64_t			 pause;		/* nothing is sent before */
 	int64_t			 rest;		/* some event waits until */
-	int64_t			 answered;
+	int64_t			 answered;	/* last on this connection */
+	uint64_t		 newest;	/* order of what was answered */
 	int64_t			 held, looked;	/* others had to wait */
 	unsigned		 backoff;
 	int			 proving, proved;

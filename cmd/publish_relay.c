@@ -177,7 +177,7 @@ send_one(struct nr_pub_relay *r, struct nr_pub_flight *f, int64_t now)
 	f->sent = 1;
 	f->proved = r->proved;
 	f->attempts++;
-	r->sent++;
+	f->order = ++r->sent;
 	r->unanswered++;
 	return 1;
 }
@@ -316,6 +316,8 @@ on_ok(struct nr_pub_relay *r, struct nr_pub_flight *f,
 	if (wait >= 0)
 		wait = wait * 1000 + (int64_t)nr_rng_below(&r->pub->rng, 250);
 	r->progress = r->answered = nr_now_ms();
+	if (r->newest < f->order)
+		r->newest = f->order;
 	nr_peer_good(r->peer);
 	if (a->accepted || nr_answer_prefix(a->text, "duplicate")) {
 		speed_up(r);
@@ -435,28 +437,33 @@ on_room(struct nr_peer *peer, void *ctx)
 
 /* ---- time */
 
-/* No OK for one of them: ask again, on a new connection if it is mute. */
+/*
+ * No OK for one of them.  Where others were answered that were sent after
+ * it, it was passed over, and is sent again.  Else the relay is slow, which
+ * it may be, or mute: then a new connection may help.
+ */
 static void
 late(struct nr_pub_relay *r, int64_t now)
 {
 	struct nr_pub_flight *f;
-	int64_t asked;
 	unsigned i = 0;
 
 	while (i < r->nflights) {
 		f = &r->flight[i];
-		asked = f->last;
 		if (!in_time(r, f, 0))
 			finish(r, f, UNANSWERED, *f->text != '\0' ? f->text :
 			    "no answer");
-		else if (!f->sent || now - asked < r->pub->timeout)
+		else if (!f->sent || now - f->last < r->pub->timeout)
 			i++;
-		else if (r->answered < asked) {
+		else if (f->order < r->newest)
+			i += (unsigned)strike(r, f, 0, "no answer");
+		else if (now - r->answered < r->pub->timeout)
+			i++;
+		else {
 			keep(f->text, "no answer");
 			nr_peer_fail(r->peer, NR_FAULT_TIMEOUT, "no answer");
 			return;
-		} else
-			i += (unsigned)strike(r, f, 0, "no answer");
+		}
 	}
 }
 

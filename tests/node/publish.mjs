@@ -125,6 +125,13 @@ const n = 300
   ok(of(got.out, r).some(l => l.attempts > 1), 'some at a second attempt')
 }
 {
+  let last = Promise.resolve()
+  const r = await relay(event((c, e) => { last = last.then(() => sleep(50)).then(() => c.ok(e)) }))
+  const got = await publish([...quick, '-w', '60', r.url], some(60))
+  is(got.code, 0, 'a slow relay, for which a window takes longer than the timeout')
+  is(r.got, 60, 'is asked once for each')
+}
+{
   const r = await relay(event((c, e) => {
     c.say('OK', 'ab'.repeat(32), true, '')
     c.say('OK', 'not an id', true, '')
