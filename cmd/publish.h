@@ -160,7 +160,7 @@ struct nr_pub_relay {
 	int64_t			 rest;		/* some event waits until */
 	int64_t			 answered;	/* last on this connection */
 	uint64_t		 newest;	/* order of what was answered */
-	int64_t			 held, looked;	/* others had to wait */
+	int64_t			 held, looked;	/* others wait for it */
 	unsigned		 backoff;
 	int			 proving, proved;
 	char			 why[NR_PUB_TEXT];	/* of faults, the last */
