@@ -18,6 +18,7 @@
 #include "relay/limits.h"
 #include "relay/relay.h"
 #include "store/query.h"
+#include "store/ranks.h"
 #include "util/pool.h"
 #include "util/rng.h"
 #include "util/sha256.h"
@@ -431,6 +432,13 @@ void	nr_sync_free(struct nr_sync *y);		/* NULL is allowed */
  */
 int	nr_sync_message(struct nr_sync *y, struct nr_view hex);
 
+/*
+ * Which events must be gathered; the filters are borrowed from the
+ * subscription.
+ */
+int	nr_sync_plan(struct nr_sub *s, const struct nr_filter **filters,
+	    size_t *n);
+
 /* Since when has it waited for its client?  Milliseconds; 0: it does not. */
 int64_t	nr_sync_idle_since(struct nr_sync *y);
 
@@ -443,8 +451,8 @@ int64_t	nr_sync_idle_since(struct nr_sync *y);
  *	    after which the session is another thread's
  */
 int	nr_sync_work(struct nr_sub *s, struct nr_snap *sn, int64_t budget,
-	    enum nr_query_state *state, uint64_t *units,
-	    struct nr_chunks *out);
+	    struct nr_ranks *ranks, enum nr_query_state *state,
+	    uint64_t *units, struct nr_chunks *out);
 void	nr_sync_send(struct nr_sub *s, struct nr_chunks *out);
 
 /* Tell the client that it is over.  Any thread. */

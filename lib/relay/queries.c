@@ -40,6 +40,7 @@ struct worker {
 	struct nr_snap		*snap;
 	struct nr_deflater	*deflater;
 	struct nr_buf		 packed;
+	struct nr_ranks		*ranks;
 };
 
 /* At the end of those who have something to do. */
@@ -370,7 +371,8 @@ run_sync(struct nr_queries *q, struct nr_sub *s, struct worker *w)
 	uint64_t units = 0;
 	int rc;
 
-	rc = nr_sync_work(s, w->snap, SLICE, &state, &units, &out);
+	rc = nr_sync_work(s, w->snap, SLICE, w->ranks, &state, &units,
+	    &out);
 	s->units += units;
 	charge(q, s->conn, units + out.bytes / BYTES_UNIT);
 	s->busy += nr_now_ns() - begun;
@@ -447,7 +449,9 @@ thread_main(void *arg)
 	int rc;
 
 	if ((rc = nr_snap_new(&w.snap, q->relay->st)) != NR_OK ||
+	    (rc = nr_ranks_new(&w.ranks)) != NR_OK ||
 	    (rc = nr_deflater_new(&w.deflater, NR_PACK_LEVEL)) != NR_OK) {
+		nr_ranks_free(w.ranks);
 		nr_snap_free(w.snap);
 		nr_relay_fail(q->relay, rc);
 		return NULL;
@@ -459,6 +463,7 @@ thread_main(void *arg)
 	}
 	nr_buf_free(&w.packed);
 	nr_deflater_free(w.deflater);
+	nr_ranks_free(w.ranks);
 	nr_snap_free(w.snap);
 	return NULL;
 }

@@ -267,34 +267,64 @@ count_values(const struct nr_sub *s)
 	return n;
 }
 
-/* Start answering. */
+/* The query of a session, in the order of negentropy, about. */
 static int
-start_sub(struct nr_conn *c, struct nr_sub *s)
+query_for_sync(struct nr_sub *s, const struct nr_filter *f, size_t n)
+{
+	const struct nr_query_options o = {
+		.now = time(NULL), .visible = visible, .ctx = s->conn,
+		.reverse = !(s->filters->has & NR_FILTER_LIMIT)
+	};
+
+	return nr_query_new(&s->query, f, n, &o);
+}
+
+int
+nr_session_gather(struct nr_sub *s)
+{
+	return query_for_sync(s, s->filters, s->nfilters);
+}
+
+/* Prepare the query, and what else there is to it. */
+static int
+make_query(struct nr_conn *c, struct nr_sub *s)
 {
 	struct nr_query_options o = {
 		.now = time(NULL), .visible = visible, .ctx = c
 	};
+	const struct nr_filter *f;
 	uint64_t before;
+	size_t n;
 	int rc;
 
-	/* In the order of negentropy, about. */
-	o.reverse = s->sync != NULL && !(s->filters->has & NR_FILTER_LIMIT);
+	if (s->sync != NULL)
+		return (rc = nr_sync_plan(s, &f, &n)) != NR_OK ? rc :
+		    query_for_sync(s, f, n);
 	if (s->count != NULL)
 		s->count->has_hll = s->nfilters == 1 && nr_hll_offset(
 		    &s->filters[0], c->relay->sha, &s->count->offset);
-	else if (s->sync == NULL && (rc = nr_live_add(c->relay->live, s, c->relay->snap,
+	else if ((rc = nr_live_add(c->relay->live, s, c->relay->snap,
 	    &before)) != NR_OK)
 		return rc;
-	else if (s->sync == NULL) {
+	else {
 		/* Number 0 is the first: nothing is below it. */
 		o.before = before;
 		o.nothing = before == 0;
 	}
 	rc = nr_query_new(&s->query, s->filters, s->nfilters, &o);
-	if (rc != NR_OK) {
+	if (rc != NR_OK)
 		nr_live_remove(c->relay->live, s);
+	return rc;
+}
+
+/* Start answering. */
+static int
+start_sub(struct nr_conn *c, struct nr_sub *s)
+{
+	int rc;
+
+	if ((rc = make_query(c, s)) != NR_OK)
 		return rc;
-	}
 	s->next = c->subs;
 	c->subs = s;
 	c->nsubs++;

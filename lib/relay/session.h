@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 struct nr_conn;
+struct nr_sub;
 
 /*
  * Handle one complete message.
@@ -22,6 +23,12 @@ void	nr_session_bad(struct nr_conn *c, const char *why);
 
 /* End the sessions (NIP-77) that have heard nothing for too long. */
 void	nr_session_expire(struct nr_conn *c, int64_t now);
+
+/*
+ * Have a session gather all that its filter matches; a query thread's, too.
+ * Returns  0 or ENOMEM.
+ */
+int	nr_session_gather(struct nr_sub *s);
 
 /* The socket is gone: end its subscriptions. */
 void	nr_session_end(struct nr_conn *c);

@@ -3,6 +3,10 @@
  * matches, as its client may read it, and answers messages from that.  It
  * holds records in memory and no snapshot; how many, and how long it waits
  * for its client, is bounded.
+ *
+ * A filter that asks for everything, or everything of a time, is answered
+ * by what the store has summed up: then only those events are gathered that
+ * are not in its sums, since they expire, or not everybody may read them.
  */
 #include "relay/internal.h"
 
@@ -10,8 +14,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "negentropy/negentropy.h"
+#include "negentropy/ranked.h"
+#include "relay/session.h"
 #include "util/err.h"
 #include "util/hex.h"
 #include "util/times.h"
@@ -19,6 +26,10 @@
 
 /* Of a message, which is sent as twice as many digits. */
 #define FRAME_LIMIT	250000
+
+#define EXTRA_MAX	3	/* filters */
+#define EXPIRING	2000	/* events looked at in a slice */
+#define EXPIRING_COST	10	/* units for each */
 
 struct nr_sync {
 	struct nr_conn		*conn;	/* its subscription's */
@@ -29,6 +40,11 @@ struct nr_sync {
 	struct nr_neg		 neg;
 	int			 sealed;
 	size_t			 bytes;	/* what is counted of records */
+	/* Of a range of time: */
+	int			 ranged;
+	struct nr_filter	 extra[EXTRA_MAX];	/* what to gather */
+	size_t			 nextra;
+	struct nr_expiring	 expiring;
 };
 
 /* ---- memory -------------------------------------------------------------- */
@@ -87,8 +103,12 @@ nr_sync_new(struct nr_sync **out, struct nr_sub *s, struct nr_view hex)
 void
 nr_sync_free(struct nr_sync *y)
 {
+	size_t i;
+
 	if (y == NULL)
 		return;
+	for (i = 0; i < y->nextra; i++)
+		nr_filter_free(&y->extra[i]);
 	give_back_memory(y);
 	nr_neg_free(&y->neg);
 	nr_neg_array_free(&y->records);
@@ -145,6 +165,98 @@ end(struct nr_sub *s, const char *why, uint64_t most)
 		nr_sync_refuse(s->conn, id, why, most);
 }
 
+/* ---- what is not in the sums -------------------------------------------------- */
+
+/* Are all kinds that are private here left out of the sums? */
+static int
+sums_are_public(const struct nr_relay_config *c)
+{
+	unsigned i;
+
+	for (i = 0; i < c->nprivate_kinds && !c->trusts; i++)
+		if (!nr_kind_confidential(c->private_kinds[i]))
+			return 0;
+	return 1;
+}
+
+/* The kinds that are not in the sums, private ones or the others. */
+static int
+add_kinds(struct nr_buf *b, const struct nr_relay_config *c, int private,
+    size_t *n)
+{
+	static const unsigned kinds[] = { 4, 1059, 21059 };
+	size_t i;
+	int rc = nr_buf_adds(b, "{\"kinds\":[");
+
+	for (*n = i = 0; rc == NR_OK && i < 3; i++)
+		if ((nr_kind_private(c, kinds[i]) && !c->trusts) == private)
+			rc = nr_buf_addf(b, "%s%u", (*n)++ > 0 ? "," : "",
+			    kinds[i]);
+	return rc != NR_OK ? rc : nr_buf_adds(b, "]");
+}
+
+static int
+add_keys(struct nr_buf *b, struct nr_conn *c, const char *name)
+{
+	unsigned i, n = atomic_load(&c->nkeys);
+	char hex[65] = "";
+	int rc = nr_buf_addf(b, ",\"%s\":[", name);
+
+	for (i = 0; rc == NR_OK && i < n; i++) {
+		nr_hex_encode(hex, c->keys[i], 32);
+		rc = nr_buf_addf(b, "%s\"%s\"", i > 0 ? "," : "", hex);
+	}
+	return rc != NR_OK ? rc : nr_buf_adds(b, "]");
+}
+
+/* One filter of kinds; of private ones, by the tag or field that is ours. */
+static int
+add_extra(struct nr_sync *y, const struct nr_filter *range, const char *name)
+{
+	struct nr_filter *f = &y->extra[y->nextra];
+	struct nr_buf b = { 0 };
+	const char *why;
+	size_t n;
+	int rc;
+
+	rc = add_kinds(&b, y->conn->relay->config, name != NULL, &n);
+	if (rc == NR_OK && name != NULL)
+		rc = add_keys(&b, y->conn, name);
+	if (rc == NR_OK)
+		rc = nr_buf_adds(&b, "}");
+	if (rc == NR_OK && n > 0) {
+		rc = nr_filter_parse(f, b.p, b.len, &nr_filter_limits_none,
+		    &why);
+		if (rc == NR_OK)
+			y->nextra++;
+		if (rc == NR_OK)
+			rc = nr_filter_narrow(f, range);
+	}
+	nr_buf_free(&b);
+	return rc;
+}
+
+int
+nr_sync_plan(struct nr_sub *s, const struct nr_filter **filters, size_t *n)
+{
+	struct nr_sync *y = s->sync;
+	int rc;
+
+	y->ranged = nr_neg_is_range(s->filters) &&
+	    sums_are_public(s->conn->relay->config);
+	*filters = s->filters;
+	*n = s->nfilters;
+	if (!y->ranged)
+		return NR_OK;
+	rc = add_extra(y, s->filters, NULL);
+	if (rc == NR_OK && atomic_load(&s->conn->nkeys) > 0 &&
+	    (rc = add_extra(y, s->filters, "authors")) == NR_OK)
+		rc = add_extra(y, s->filters, "#p");
+	*filters = y->extra;
+	*n = y->nextra;
+	return rc;
+}
+
 /* ---- gathering --------------------------------------------------------------- */
 
 static int
@@ -169,6 +281,44 @@ add(struct nr_sub *s, const struct nr_hit *hit)
 }
 
 static int
+add_expiring(void *ctx, const struct nr_hit *hit)
+{
+	struct nr_sub *s = ctx;
+	struct nr_event ev;
+
+	if (!nr_event_view_head(&ev, hit->line.p, hit->line.len))
+		return NR_ECORRUPT;
+	/* Those of confidential kinds have come by the query. */
+	if (nr_kind_confidential(ev.kind) || atomic_load(&s->closed) ||
+	    !nr_neg_in_range(s->filters, ev.created_at) ||
+	    !nr_may_read(s->conn, &ev))
+		return NR_OK;
+	return add(s, hit);
+}
+
+/* The last part of gathering. */
+static int
+gather_expiring(struct nr_sub *s, struct nr_snap *sn, int64_t *budget,
+    enum nr_query_state *state)
+{
+	struct nr_sync *y = s->sync;
+	int rc;
+
+	if (!y->ranged || y->expiring.done)
+		return NR_OK;
+	if ((rc = nr_snap_renew(sn)) != NR_OK)
+		return rc;
+	rc = nr_snap_expiring(sn, &y->expiring, EXPIRING, time(NULL),
+	    add_expiring, s);
+	nr_snap_release(sn);
+	if (!y->expiring.done) {
+		*state = NR_QUERY_PAUSE;
+		*budget -= EXPIRING * EXPIRING_COST;
+	}
+	return rc == NR_ESTALE ? NR_OK : rc;
+}
+
+static int
 gather(struct nr_sub *s, struct nr_snap *sn, int64_t *budget,
     enum nr_query_state *state)
 {
@@ -184,6 +334,9 @@ gather(struct nr_sub *s, struct nr_snap *sn, int64_t *budget,
 	} while (rc == NR_OK && *state == NR_QUERY_HIT &&
 	    !atomic_load(&s->closed));
 	nr_snap_release(sn);
+	if (rc == NR_OK && *state == NR_QUERY_END &&
+	    !atomic_load(&s->closed))
+		rc = gather_expiring(s, sn, budget, state);
 	return rc;
 }
 
@@ -213,6 +366,24 @@ nr_sync_send(struct nr_sub *s, struct nr_chunks *out)
 	nr_conn_send_chunks(s->conn, out, &s->closed);
 }
 
+/*
+ * The sums cannot be used while what a request to vanish hides is in them:
+ * gather everything instead.
+ */
+static int
+gather_all(struct nr_sub *s, enum nr_query_state *state)
+{
+	struct nr_sync *y = s->sync;
+
+	give_back_memory(y);
+	nr_neg_array_free(&y->records);
+	y->ranged = y->sealed = 0;
+	nr_query_free(s->query);
+	s->query = NULL;
+	*state = NR_QUERY_PAUSE;
+	return nr_session_gather(s);
+}
+
 static int
 answer(struct nr_sub *s, struct nr_chunks *chunks)
 {
@@ -235,9 +406,38 @@ answer(struct nr_sub *s, struct nr_chunks *chunks)
 	return rc;
 }
 
+/* From the sums; *state is NR_QUERY_PAUSE where that is for another time. */
+static int
+answer_ranked(struct nr_sub *s, struct nr_snap *sn, struct nr_ranks *ranks,
+    enum nr_query_state *state, struct nr_chunks *out)
+{
+	struct nr_sync *y = s->sync;
+	struct nr_neg_ranked ranked;
+	int rc, ready = 0;
+
+	if ((rc = nr_snap_renew(sn)) != NR_OK)
+		return rc;
+	rc = nr_ranks_renew(ranks, &ready, sn, nr_neg_rank_items(&y->records),
+	    y->records.n);
+	if (rc == NR_OK && ready &&
+	    (rc = nr_neg_ranked_init(&ranked, ranks, s->filters)) == NR_OK) {
+		y->neg.set = &ranked.set;
+		rc = answer(s, out);
+	}
+	nr_snap_release(sn);
+	if (rc == NR_OK && !ready)
+		return gather_all(s, state);
+	if (rc == NR_ESTALE) {
+		*state = NR_QUERY_PAUSE;
+		rc = NR_OK;
+	}
+	return rc;
+}
+
 int
 nr_sync_work(struct nr_sub *s, struct nr_snap *sn, int64_t budget,
-    enum nr_query_state *state, uint64_t *units, struct nr_chunks *out)
+    struct nr_ranks *ranks, enum nr_query_state *state, uint64_t *units,
+    struct nr_chunks *out)
 {
 	struct nr_sync *y = s->sync;
 	int64_t left = budget, begun;
@@ -253,7 +453,8 @@ nr_sync_work(struct nr_sub *s, struct nr_snap *sn, int64_t budget,
 	if (!y->sealed && (rc = nr_neg_array_seal(&y->records)) != NR_OK)
 		return rc;
 	y->sealed = 1;
-	rc = answer(s, out);
+	rc = y->ranged ? answer_ranked(s, sn, ranks, state, out) :
+	    answer(s, out);
 	/* A unit is about 100 ns. */
 	*units += (uint64_t)(nr_now_ns() - begun) / 100;
 	return rc;

@@ -344,6 +344,38 @@ nr_snap_at(struct nr_snap *sn, struct nr_hit *hit, uint64_t number,
 	return NR_OK;
 }
 
+int
+nr_snap_expiring(struct nr_snap *sn, struct nr_expiring *at, size_t max,
+    int64_t now, int (*each)(void *ctx, const struct nr_hit *hit), void *ctx)
+{
+	MDB_val k = { sizeof(at->key), at->key }, v;
+	struct nr_hit hit;
+	MDB_cursor *c;
+	size_t n;
+	int rc;
+
+	if (!at->begun)
+		nr_expire_key(at->key, now < 0 ? 0 : now + 1, 0);
+	at->begun = 1;
+	if ((rc = nr_snap_cursor_of(sn, &c, NR_T_EXPIRE)) != NR_OK)
+		return nr_store_rc(sn->st, rc);
+	rc = mdb_cursor_get(c, &k, &v, MDB_SET_RANGE);
+	for (n = 0; rc == 0 && n < max; n++) {
+		if (k.mv_size != NR_EXPIRE_LEN)
+			return NR_ECORRUPT;
+		rc = nr_snap_hit(sn, &hit, nr_get_be((unsigned char *)
+		    k.mv_data + 8, NR_NUMBER_LEN));
+		if (rc == NR_OK && hit.line.p != NULL)
+			rc = each(ctx, &hit);
+		if (rc == NR_OK)
+			rc = mdb_cursor_get(c, &k, &v, MDB_NEXT);
+		if (rc == NR_OK && k.mv_size == sizeof(at->key))
+			memcpy(at->key, k.mv_data, sizeof(at->key));
+	}
+	at->done = rc == MDB_NOTFOUND;
+	return rc == MDB_NOTFOUND ? NR_OK : nr_store_rc(sn->st, rc);
+}
+
 /* The record of the first segment whose number is at least *segment. */
 static int
 segment_record(struct nr_snap *sn, uint32_t *segment, struct nr_segrec *rec)

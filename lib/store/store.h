@@ -269,6 +269,19 @@ int	nr_snap_is_deleted(struct nr_snap *sn, int *deleted,
 int	nr_snap_at(struct nr_snap *sn, struct nr_hit *hit, uint64_t number,
 	    int64_t now);
 
+/*
+ * Visit the live events that have an expiration after now, in its order;
+ * some at a time.
+ * at	    where to go on; start from {0}; at->done is set at the end
+ */
+struct nr_expiring {
+	unsigned char	key[13];
+	int		begun, done;
+};
+int	nr_snap_expiring(struct nr_snap *sn, struct nr_expiring *at,
+	    size_t max, int64_t now,
+	    int (*each)(void *ctx, const struct nr_hit *hit), void *ctx);
+
 /* A place in the order of arrival. */
 struct nr_cursor {
 	uint64_t	epoch;		/* numbers are of this epoch */

@@ -6,17 +6,25 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "negentropy/ranked.h"
 #include "store/query.h"
 #include "util/err.h"
 
 #define SLICE	2000000		/* units of a query in one snapshot */
+#define SOME	10000		/* events that expire, in one */
 
 struct nr_side {
 	struct nr_store		*st;	/* NULL: a list */
 	struct nr_snap		*sn;
 	struct nr_neg_array	 all;	/* of a list, in order */
+	/* Those chosen; or, of a range of time, what is not in its sums. */
 	struct nr_neg_array	 chosen;
+	int			 ranged;
+	struct nr_filter	 range;	/* has times only */
+	struct nr_ranks		*ranks;
+	struct nr_neg_ranked	 ranked;
 };
 
 static int
@@ -34,7 +42,8 @@ nr_side_store(struct nr_side **out, struct nr_store *st)
 	if ((rc = new_side(&s)) != NR_OK)
 		return rc;
 	s->st = st;
-	if ((rc = nr_snap_new(&s->sn, st)) != NR_OK) {
+	if ((rc = nr_snap_new(&s->sn, st)) != NR_OK ||
+	    (rc = nr_ranks_new(&s->ranks)) != NR_OK) {
 		nr_side_free(s);
 		return rc;
 	}
@@ -63,20 +72,11 @@ nr_side_free(struct nr_side *s)
 {
 	if (s == NULL)
 		return;
+	nr_ranks_free(s->ranks);
 	nr_snap_free(s->sn);
 	nr_neg_array_free(&s->all);
 	nr_neg_array_free(&s->chosen);
 	free(s);
-}
-
-static int
-in_time(const struct nr_filter *f, uint64_t time)
-{
-	if ((f->has & NR_FILTER_SINCE) && f->since > 0 &&
-	    time < (uint64_t)f->since)
-		return 0;
-	return !(f->has & NR_FILTER_UNTIL) || (f->until >= 0 &&
-	    time <= (uint64_t)f->until);
 }
 
 static int
@@ -86,7 +86,7 @@ select_list(struct nr_side *s, const struct nr_filter *f)
 	int rc = NR_OK;
 
 	for (i = 0; rc == NR_OK && i < s->all.n; i++)
-		if (in_time(f, s->all.item[i].time))
+		if (nr_neg_in_range(f, (int64_t)s->all.item[i].time))
 			rc = nr_neg_array_add(&s->chosen,
 			    s->all.item[i].time, s->all.item[i].id);
 	return rc;
@@ -139,25 +139,133 @@ select_stored(struct nr_side *s, const struct nr_filter *f, int64_t now)
 	return rc;
 }
 
+/* ---- a range of time, by what the store has summed up ----------------------- */
+
+struct extra {
+	struct nr_side		*side;
+	const struct nr_filter	*range;
+};
+
+/* Those of confidential kinds come by a query. */
+static int
+add_expiring(void *ctx, const struct nr_hit *hit)
+{
+	struct extra *x = ctx;
+	struct nr_event ev;
+
+	if (!nr_event_view_head(&ev, hit->line.p, hit->line.len))
+		return NR_ECORRUPT;
+	if (nr_kind_confidential(ev.kind) ||
+	    !nr_neg_in_range(x->range, ev.created_at))
+		return NR_OK;
+	return nr_neg_array_add(&x->side->chosen, (uint64_t)ev.created_at,
+	    ev.id);
+}
+
+static int
+select_expiring(struct nr_side *s, const struct nr_filter *f, int64_t now)
+{
+	struct nr_expiring at = { .begun = 0 };
+	struct extra x = { s, f };
+	int rc = NR_OK;
+
+	while (rc == NR_OK && !at.done) {
+		if ((rc = nr_snap_renew(s->sn)) != NR_OK)
+			return rc;
+		rc = nr_snap_expiring(s->sn, &at, SOME, now, add_expiring,
+		    &x);
+		nr_snap_release(s->sn);
+		if (rc == NR_ESTALE)
+			rc = NR_OK;
+	}
+	return rc;
+}
+
+/* Everybody's events are in the sums; find the others. */
+static int
+select_extra(struct nr_side *s, const struct nr_filter *f, int64_t now)
+{
+	static const char kinds[] =
+	    "{\"kinds\":[" NR_KINDS_CONFIDENTIAL "]}";
+	struct nr_filter private = { .has = 0 };
+	const char *why;
+	int rc;
+
+	rc = nr_filter_parse(&private, kinds, sizeof(kinds) - 1,
+	    &nr_filter_limits_none, &why);
+	if (rc == NR_OK)
+		rc = nr_filter_narrow(&private, f);
+	if (rc == NR_OK)
+		rc = select_stored(s, &private, now);
+	nr_filter_free(&private);
+	return rc == NR_OK ? select_expiring(s, f, now) : rc;
+}
+
 int
 nr_side_select(struct nr_side *s, const struct nr_filter *f, int64_t now)
 {
 	int rc;
 
 	nr_neg_array_free(&s->chosen);
-	rc = s->st != NULL ? select_stored(s, f, now) : select_list(s, f);
+	s->ranged = s->st != NULL && nr_neg_is_range(f);
+	if (s->ranged) {
+		s->range.has = f->has;
+		s->range.since = f->since;
+		s->range.until = f->until;
+		rc = select_extra(s, f, now);
+	} else if (s->st != NULL)
+		rc = select_stored(s, f, now);
+	else
+		rc = select_list(s, f);
 	return rc != NR_OK ? rc : nr_neg_array_seal(&s->chosen);
+}
+
+/* Where the sums cannot be used, what would be in them is read. */
+static int
+give_up_ranks(struct nr_side *s)
+{
+	int rc;
+
+	nr_snap_release(s->sn);
+	nr_neg_array_free(&s->chosen);
+	s->ranged = 0;
+	rc = select_stored(s, &s->range, time(NULL));
+	return rc != NR_OK ? rc : nr_neg_array_seal(&s->chosen);
+}
+
+static int
+begin_ranked(struct nr_side *s)
+{
+	int rc, ready = 0, tries = 0;
+
+	do {
+		if ((rc = nr_snap_renew(s->sn)) != NR_OK)
+			return rc;
+		rc = nr_ranks_renew(s->ranks, &ready, s->sn,
+		    nr_neg_rank_items(&s->chosen), s->chosen.n);
+	} while (rc == NR_ESTALE && ++tries < 100);
+	if (rc == NR_OK && !ready)
+		return give_up_ranks(s);
+	if (rc == NR_OK)
+		rc = nr_neg_ranked_init(&s->ranked, s->ranks, &s->range);
+	if (rc != NR_OK)
+		nr_snap_release(s->sn);
+	return rc;
 }
 
 int
 nr_side_begin(struct nr_side *s, const struct nr_neg_set **set)
 {
-	*set = &s->chosen.set;
-	return NR_OK;
+	int rc = s->ranged ? begin_ranked(s) : NR_OK;
+
+	if (rc == NR_OK)
+		*set = s->ranged ? &s->ranked.set : &s->chosen.set;
+	return rc;
 }
 
 void
 nr_side_end(struct nr_side *s)
 {
-	(void)s;
+	if (s->ranged)
+		nr_snap_release(s->sn);
 }
