@@ -60,3 +60,48 @@ nr_hll_add(unsigned char regs[NR_HLL_REGISTERS], unsigned offset,
 	if (zeros + 1 > *r)
 		*r = (unsigned char)(zeros + 1);
 }
+
+void
+nr_hll_merge(unsigned char regs[NR_HLL_REGISTERS],
+    const unsigned char more[NR_HLL_REGISTERS])
+{
+	size_t i;
+
+	/* 57 is the most that nr_hll_add() makes. */
+	for (i = 0; i < NR_HLL_REGISTERS; i++)
+		if (more[i] > regs[i])
+			regs[i] = more[i] < 57 ? more[i] : 57;
+}
+
+/* The natural logarithm of x, from 1 to 256, without libm. */
+static double
+logarithm(double x)
+{
+	double y, term, sum = 0;
+	int halves = 0, i;
+
+	for (; x > 1.5; x /= 2)
+		halves++;
+	y = (x - 1) / (x + 1);
+	for (term = y, i = 1; i < 30; i += 2, term *= y * y)
+		sum += term / i;
+	return 2 * sum + halves * 0.69314718055994531;
+}
+
+/* Flajolet et al., HyperLogLog, 2007, without its bound for huge counts. */
+double
+nr_hll_estimate(const unsigned char regs[NR_HLL_REGISTERS])
+{
+	const double m = NR_HLL_REGISTERS;
+	double sum = 0, e;
+	unsigned zeros = 0;
+	size_t i;
+
+	for (i = 0; i < NR_HLL_REGISTERS; i++) {
+		sum += 1.0 / (double)(UINT64_C(1) <<
+		    (regs[i] < 57 ? regs[i] : 57));
+		zeros += regs[i] == 0;
+	}
+	e = 0.7213 / (1 + 1.079 / m) * m * m / sum;
+	return e <= 2.5 * m && zeros > 0 ? m * logarithm(m / zeros) : e;
+}

@@ -23,4 +23,11 @@ int	nr_hll_offset(const struct nr_filter *f, struct nr_sha256 *sha,
 void	nr_hll_add(unsigned char regs[NR_HLL_REGISTERS], unsigned offset,
 	    const unsigned char pubkey[32]);
 
+/* Let regs hold what either holds; more may be anybody's. */
+void	nr_hll_merge(unsigned char regs[NR_HLL_REGISTERS],
+	    const unsigned char more[NR_HLL_REGISTERS]);
+
+/* How many authors that is, give or take some 7 in 100. */
+double	nr_hll_estimate(const unsigned char regs[NR_HLL_REGISTERS]);
+
 #endif
