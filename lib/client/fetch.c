@@ -250,7 +250,11 @@ on_timer(void *ctx)
 	fr->busy++;
 	if (f->delayed)
 		ask(f);
-	else if (fr->open)
+	else if (f->o.mode == NR_FETCH_LIVE && f->asked) {
+		/* Some relays have no EOSE where there are no events. */
+		if (f->calls.live != NULL)
+			f->calls.live(f, f->ctx);
+	} else if (fr->open)
 		finish(f, NR_FETCH_TIMEOUT, f->proving ?
 		    "no answer to AUTH" : f->raw > 0 ?
 		    "the answer does not end" : "no answer");

@@ -98,7 +98,7 @@ nr_peer_options_init(struct nr_peer_options *o)
 {
 	*o = (struct nr_peer_options){
 		.connect_ms = 10000, .ping_ms = 30000, .dead_ms = 75000,
-		.close_ms = 3000, .wait_ms = 500, .wait_max_ms = 60000,
+		.close_ms = 3000, .wait_ms = 250, .wait_max_ms = 60000,
 		.in_max = 3 * 512 * 1024, .in_close = 16 * 1024 * 1024,
 		.out_max = 1024 * 1024
 	};

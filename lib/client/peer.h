@@ -97,7 +97,7 @@ struct nr_peer_options {
 	int64_t		 ping_ms;	/* 30 s of silence, then we ask */
 	int64_t		 dead_ms;	/* 75 s of silence, then it is lost */
 	int64_t		 close_ms;	/* 3 s for the goodbye */
-	int64_t		 wait_ms;	/* 500 ms before trying again, */
+	int64_t		 wait_ms;	/* 250 ms before trying again, */
 	int64_t		 wait_max_ms;	/* doubled up to 60 s; half by chance */
 	unsigned	 tries;		/* 1: that may fail in a row, 0: any */
 	size_t		 in_max;	/* 1.5 MiB; longer ones are dropped, */
