@@ -75,6 +75,7 @@ $(progs): $B/%: $B/cmd/%.o $B/libtool.a $B/libnr.a
 libs_nr-serve := -lwebsockets -lconfuse -lssl
 libs_nr-publish := -lwebsockets -lssl
 libs_nr-negentropy := $(libs_nr-serve)
+libs_nr-req := -lwebsockets -lssl
 
 $B/unit/%: $B/tests/unit/%.o $B/libnr.a
 	@mkdir -p $(@D)

@@ -45,7 +45,7 @@ while read -r h; do
 done <"$scratch/internal" >"$scratch/borrowed"
 is 'no other folder includes one'	'' "$(cat "$scratch/borrowed")"
 is 'nothing in lib/ uses cmd/'		'' \
-    "$(includes -r lib | grep -E '"(tool|sink|rejects|bench|servelog|storeopt|filteropt|keyopt)\.h"')"
+    "$(includes -r lib | grep -E '"(tool|sink|rejects|bench|servelog|storeopt|filteropt|keyopt|relayopt|sieve|req)\.h"')"
 is 'nor goes around by ../'		'' "$(includes -r lib cmd | grep -F '"../')"
 is 'lib/ never prints or exits'		'' \
     "$(grep -nE '\b(printf|fprintf|puts|exit|perror)\(' lib/*/*.c)"

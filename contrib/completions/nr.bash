@@ -62,6 +62,13 @@ _nr() {
 			--window --attempts --ca-file --deadline --give-up --min
 			--patience --private --protected --queue --relays
 			--report --resume --timeout --help --version' ;;
+	nr-req)
+		words='-a -d -e -i -k -l -p -s -t -u --all --ca-file
+			--connect-timeout --count --ids-only --info -K
+			--key-file --key-fd --max-time -n --no-verify
+			--overlap --paginate -q --quiet --relays --report
+			--retries --stream --timeout --total --help
+			--version' ;;
 	nr-sign)
 		files=1
 		words='-j --jobs -K --key-file --key-fd -m --max-bytes --now
@@ -103,4 +110,4 @@ _nr() {
 	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 }
 
-complete -F _nr nr-verify nr-import nr-export nr-store nr-serve nr-bench nr-sign nr-publish nr-negentropy
+complete -F _nr nr-verify nr-import nr-export nr-store nr-serve nr-bench nr-sign nr-publish nr-negentropy nr-req
