@@ -53,6 +53,23 @@ req_done(struct req_relay *r)
 		nr_net_stop(r->req->net);
 }
 
+/*
+ * The end comes from outside.  For a stream that is as it should be, where
+ * the relay is there.
+ */
+static void
+cut_short(struct req *q, const char *why)
+{
+	unsigned i;
+
+	for (i = 0; q->stream && q->stopping == 0 && i < q->nrelays; i++)
+		if (q->relay[i].last.class != NR_FAULT_NONE)
+			req_relay_stop(&q->relay[i], q->relay[i].last.text);
+		else if (!q->relay[i].answered)
+			req_relay_stop(&q->relay[i], "no answer");
+	stop(q, q->stream ? NULL : why);
+}
+
 /* ---- events on their way to the pool ---- */
 
 static void
@@ -129,8 +146,7 @@ on_signal(void *ctx, unsigned events)
 	(void)events;
 	if (read(q->signals, &info, sizeof(info)) < 0)
 		return;
-	/* A stream has no other end. */
-	stop(q, q->stream ? NULL : "interrupted");
+	cut_short(q, "interrupted");
 }
 
 static void
@@ -138,7 +154,7 @@ on_limit(void *ctx)
 {
 	struct req *q = ctx;
 
-	stop(q, q->stream ? NULL : "time is up");
+	cut_short(q, "time is up");
 }
 
 /* SIGINT and SIGTERM are read by the loop; threads inherit the mask. */

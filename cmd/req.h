@@ -50,6 +50,7 @@ struct req_relay {
 	enum req_status		 status;
 	enum nr_fault_class	 fault;
 	char			 text[NR_FAULT_TEXT];	/* why */
+	struct nr_fault		 last;		/* since it was live */
 	int			 proof;		/* 1 accepted, -1 refused */
 	unsigned		 notices;
 	uint64_t		 events, unasked, malformed;

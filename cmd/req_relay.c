@@ -187,6 +187,7 @@ on_live(struct nr_fetch *f, void *ctx)
 
 	(void)f;
 	w->relay->answered = 1;
+	w->relay->last.class = NR_FAULT_NONE;
 	if (!w->begun) {
 		w->begun = 1;
 		begin_stored(w);
@@ -333,6 +334,7 @@ on_closed(struct nr_peer *p, void *ctx, const struct nr_fault *why,
 	r->lost_at = time(NULL);
 	r->losses++;
 	if (why->class != NR_FAULT_NONE) {
+		r->last = *why;
 		if (again >= 0)
 			nr_warn("%s: %s; again in %.1f s", nr_peer_url(p),
 			    why->text, (double)again / 1000);
@@ -438,7 +440,7 @@ req_relay_stop(struct req_relay *r, const char *why)
 		return;
 	if (why != NULL)
 		set_status(r, r->answered ? REQ_PARTIAL : REQ_FAILED,
-		    NR_FAULT_NONE, why);
+		    r->last.class, why);
 	for (i = 0; r->want != NULL && i < r->req->nfilters; i++) {
 		cancel(&r->want[i].live);
 		cancel(&r->want[i].stored);

@@ -42,6 +42,7 @@ struct nr_fetch {
 	/* This page. */
 	uint64_t		 raw, events, fresh, above;
 	int64_t			 low;		/* oldest */
+	uint64_t		 best;		/* raw, in all attempts at it */
 	/* Over pages. */
 	uint64_t		 before_raise;	/* what it had at a smaller limit */
 	unsigned char		*ties;		/* ids at the time `tie' */
@@ -356,6 +357,7 @@ next_page(struct nr_fetch *f, int64_t until)
 {
 	f->filter.has |= NR_FILTER_UNTIL;
 	f->filter.until = until;
+	f->best = 0;
 	ask(f);
 }
 
@@ -495,7 +497,11 @@ on_event(struct nr_fetch *f, const struct nr_answer *a)
 	}
 	text.p = line->p;
 	text.len = nr_event_normalise(&ev, line->p);
-	nr_peer_good(f->fr->peer);
+	/* Who sends one event and hangs up, over and over, is of no use. */
+	if (f->o.mode == NR_FETCH_LIVE || f->raw > f->best)
+		nr_peer_good(f->fr->peer);
+	if (f->raw > f->best)
+		f->best = f->raw;
 	if (take_event(f, &ev))
 		f->calls.event(f, f->ctx, &ev, text);
 }

@@ -102,6 +102,8 @@ await against('one beyond all bounds the connection', onReq((send, s) => { send(
   { code: 3, got: [], status: 'failed', more: { error: 'flood' } })
 await against('a close with a reason', onReq((send, s, ws) => ws.close(4001, 'go away')),
   { code: 3, got: [], status: 'failed', more: { error: 'closed', message: 'go away', failures: 2 } })
+await against('one event and gone, over and over', onReq((send, s, ws) => { send('EVENT', s, good); ws.close() }),
+  { code: 1, got: [good.id], status: 'partial', more: { error: 'closed', failures: 2, known: 1 } })
 await against('refused', onReq((send, s) => send('CLOSED', s, 'blocked: not you')),
   { code: 1, got: [], status: 'refused', more: { message: 'blocked: not you' } })
 await against('AUTH that we cannot give', onReq((send, s) => { send('AUTH', 'abc'); send('CLOSED', s, 'auth-required: who') }),
@@ -219,6 +221,15 @@ is([got.code, lines(got.out).length, lines(got.out).every(l => /^[0-9a-f]{64}$/.
   const end = await s.stop()
   is(end, { code: 0, signal: null }, 'SIGINT ends it well')
   is(report()[0].new, 4, 'with a report')
+}
+{
+  const dead = await silent()
+  const s = stream('-k', '1', dead.url)
+  await sleep(300)
+  await s.process.kill('SIGTERM')
+  is((await s.ended).code, 3, 'a stream from nobody has no answer')
+  is(report()[0].status, 'failed', 'and is reported so')
+  dead.stop()
 }
 got = await run('sh', ['-c', `nr-req -q --stream -k 1 ${server.url} | head -1 | wc -l`])
 is(got.out.trim(), '1', 'it ends with its reader')
