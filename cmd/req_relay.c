@@ -126,10 +126,11 @@ static const struct nr_fetch_calls fetch_calls = {
 
 static void
 begin(struct req_want *w, struct nr_fetch **out, enum nr_fetch_mode mode,
-    const struct nr_filter *filter)
+    const struct nr_filter *filter, uint64_t page)
 {
 	struct nr_fetch_options o = {
-		.mode = mode, .idle_ms = w->relay->req->timeout_ms
+		.mode = mode, .idle_ms = w->relay->req->timeout_ms,
+		.page = page
 	};
 	int rc;
 
@@ -143,7 +144,7 @@ static void
 begin_stored(struct req_want *w)
 {
 	begin(w, &w->stored, w->relay->req->paginate ? NR_FETCH_PAGES :
-	    NR_FETCH_ONCE, w->filter);
+	    NR_FETCH_ONCE, w->filter, 0);
 }
 
 /* From when on something may have been missed. */
@@ -164,9 +165,11 @@ begin_gap(struct req_want *w)
 {
 	struct nr_filter f = *w->filter;	/* only borrowed */
 	int64_t at = resume_at(w->relay);
+	uint64_t page = 0;
 
 	/* One that was interrupted too has not come down to its end. */
 	if (w->gap != NULL) {
+		page = nr_fetch_page(w->gap);
 		nr_fetch_cancel(w->gap);
 		w->relay->open--;
 		if (w->gap_since < at)
@@ -177,7 +180,7 @@ begin_gap(struct req_want *w)
 		f.since = at;
 	f.has |= NR_FILTER_SINCE;
 	f.has &= ~NR_FILTER_LIMIT;
-	begin(w, &w->gap, NR_FETCH_PAGES, &f);
+	begin(w, &w->gap, NR_FETCH_PAGES, &f, page);
 }
 
 static void
@@ -417,7 +420,7 @@ req_relay_start(struct req_relay *r)
 		r->want[i].filter = &q->filters[i];
 		if (q->stream)
 			begin(&r->want[i], &r->want[i].live, NR_FETCH_LIVE,
-			    &q->filters[i]);
+			    &q->filters[i], 0);
 		else
 			begin_stored(&r->want[i]);
 	}

@@ -13,7 +13,6 @@
 #include "util/err.h"
 
 #define PAGE		500	/* events, where the filter has no limit */
-#define PAGE_LEAST	10
 #define PAGE_MOST	5000	/* that are asked for to get past one second */
 #define TIES_MAX	65536	/* ids of one second that are remembered */
 #define RETRIES		10	/* of one page, after rate-limited: */
@@ -160,6 +159,12 @@ finish(struct nr_fetch *f, enum nr_fetch_status status, const char *text)
 		f->calls.end(f, f->ctx, status, text);
 }
 
+uint64_t
+nr_fetch_page(const struct nr_fetch *f)
+{
+	return f->limit;
+}
+
 void
 nr_fetch_cancel(struct nr_fetch *f)
 {
@@ -281,7 +286,7 @@ nr_fetch_new(struct nr_fetch **out, struct nr_fetcher *fr,
     const struct nr_filter *filter, const struct nr_fetch_options *o,
     const struct nr_fetch_calls *calls, void *ctx)
 {
-	struct nr_fetch *f;
+	struct nr_fetch *f, **at;
 	int rc;
 
 	if ((f = calloc(1, sizeof(*f))) == NULL)
@@ -300,9 +305,13 @@ nr_fetch_new(struct nr_fetch **out, struct nr_fetcher *fr,
 	f->ctx = ctx;
 	f->had_limit = (f->filter.has & NR_FILTER_LIMIT) != 0;
 	f->wanted = f->limit = f->had_limit ? f->filter.limit : PAGE;
+	if (o->page > 0 && o->page < f->limit)
+		f->limit = o->page;
 	nr_timer_init(&f->timer, nr_peer_net(fr->peer), on_timer, f);
-	f->next = fr->first;
-	fr->first = f;
+	/* Each time the peer is open they are asked in this order. */
+	for (at = &fr->first; *at != NULL; at = &(*at)->next)
+		;
+	*at = f;
 	*out = f;
 	/* Not from here: its caller does not have *out yet. */
 	if (fr->open) {
@@ -639,7 +648,7 @@ static void
 interrupt(struct nr_fetch *f)
 {
 	if (f->asked && f->o.mode == NR_FETCH_PAGES && f->raw > 0 &&
-	    f->limit / 2 >= PAGE_LEAST)
+	    f->limit > 1)
 		f->limit /= 2;
 	f->asked = f->proving = f->proved = f->delayed = 0;
 	f->retries = 0;

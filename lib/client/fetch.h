@@ -4,7 +4,7 @@
  * A fetch is one filter.  It asks for a page, or for page after page, back
  * in time, until the relay has no more; or it listens to what is new.  It
  * outlives the connection: when the peer is open again it asks again, from
- * where it was.  "auth-required:" is answered by AUTH, "rate-limited:" by
+ * where it was, those that were begun first before the others.  "auth-required:" is answered by AUTH, "rate-limited:" by
  * waiting.  Many can be under way at a time, each a subscription.
  *
  * What comes is read strictly and matched against the filter.  Ids and
@@ -55,6 +55,7 @@ enum nr_fetch_refusal {
 struct nr_fetch_options {
 	enum nr_fetch_mode mode;
 	int64_t		 idle_ms;	/* 0: 30 s; for an answer, or more */
+	uint64_t	 page;		/* 0: as wanted; the first page's size */
 	uint64_t	 page_max;	/* 0: 1,000,000 events in one page */
 };
 
@@ -98,6 +99,9 @@ int	nr_fetch_new(struct nr_fetch **out, struct nr_fetcher *fr,
 	    const struct nr_filter *filter,
 	    const struct nr_fetch_options *o,
 	    const struct nr_fetch_calls *calls, void *ctx);
+
+/* What a page is limited to now: less than wanted after lost connections. */
+uint64_t nr_fetch_page(const struct nr_fetch *f);
 
 /* Enough: CLOSE, and no more calls, also not end(). */
 void	nr_fetch_cancel(struct nr_fetch *f);
