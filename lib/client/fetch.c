@@ -305,6 +305,8 @@ nr_fetch_new(struct nr_fetch **out, struct nr_fetcher *fr,
 	f->ctx = ctx;
 	f->had_limit = (f->filter.has & NR_FILTER_LIMIT) != 0;
 	f->wanted = f->limit = f->had_limit ? f->filter.limit : PAGE;
+	if (o->mode == NR_FETCH_PAGES && f->limit == 0)
+		f->wanted = f->limit = 1;
 	if (o->page > 0 && o->page < f->limit)
 		f->limit = o->page;
 	nr_timer_init(&f->timer, nr_peer_net(fr->peer), on_timer, f);
@@ -403,15 +405,16 @@ go_below(struct nr_fetch *f)
 static void
 one_second(struct nr_fetch *f, int more)
 {
-	int full = more || f->events >= f->limit;
+	int full = f->events >= f->limit;
 
-	if (full && f->events > f->before_raise && f->limit < PAGE_MOST) {
+	if (f->limit < PAGE_MOST && (full ||
+	    (more && f->events > f->before_raise))) {
 		f->before_raise = f->events;
 		f->limit = f->limit * 4 < PAGE_MOST ? f->limit * 4 : PAGE_MOST;
 		next_page(f, f->low);
 		return;
 	}
-	if (full)
+	if (full || more)
 		f->skipped = 1;
 	else
 		f->suspect = 1;
@@ -652,6 +655,7 @@ interrupt(struct nr_fetch *f)
 		f->limit /= 2;
 	f->asked = f->proving = f->proved = f->delayed = 0;
 	f->retries = 0;
+	f->before_raise = 0;
 	nr_timer_stop(&f->timer);
 }
 
