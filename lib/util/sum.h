@@ -5,8 +5,10 @@
 #ifndef NR_UTIL_SUM_H
 #define NR_UTIL_SUM_H
 
+#include <endian.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 struct nr_sum {
 	uint64_t word[4];	/* the least first */
@@ -44,11 +46,12 @@ nr_sum_sub(struct nr_sum *s, const struct nr_sum *b)
 static inline struct nr_sum
 nr_sum_id(const unsigned char id[32])
 {
-	struct nr_sum s = {{ 0 }};
+	struct nr_sum s;
 	size_t i;
 
-	for (i = 32; i-- > 0;)
-		s.word[i / 8] = s.word[i / 8] << 8 | id[i];
+	memcpy(s.word, id, 32);
+	for (i = 0; i < 4; i++)
+		s.word[i] = le64toh(s.word[i]);
 	return s;
 }
 
