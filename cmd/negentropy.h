@@ -4,12 +4,14 @@
  *	exec	a peer behind a command's stdin and stdout
  *	stdio	the other end of that: a store, served on ours
  *	file	records and events of a file instead of a store
+ *	strainer  a command that events pass through
  */
 #ifndef NR_CMD_NEGENTROPY_H
 #define NR_CMD_NEGENTROPY_H
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "client/net.h"
 #include "filter/filter.h"
@@ -30,6 +32,40 @@ void	nr_exec_free(struct nr_exec *x);
 
 /* The path of the socket. */
 const char	*nr_exec_path(const struct nr_exec *x);
+
+/* Start a command with these as its stdin and stdout.  0 or errno. */
+int	nr_exec_start(char *const *argv, int in, int out, pid_t *pid);
+
+/* ---- command that events pass through */
+
+struct nr_strainer;
+
+struct nr_strainer_calls {
+	/*
+	 * A line that the command wrote.  EAGAIN: it is given again after
+	 * nr_strainer_go_on().
+	 */
+	int	(*line)(void *ctx, struct nr_view line);
+	/* There is room again. */
+	void	(*room)(void *ctx);
+	/* It has ended, after nr_strainer_finish() or before. */
+	void	(*ended)(void *ctx, int status);
+	void	*ctx;
+};
+
+struct nr_strainer *nr_strainer_new(struct nr_net *n, const char *command,
+		    const struct nr_strainer_calls *calls);
+void	nr_strainer_free(struct nr_strainer *f);	/* NULL is allowed */
+
+/* Give it a line.  Returns 0, EAGAIN, or EPIPE where it has ended. */
+int	nr_strainer_add(struct nr_strainer *f, struct nr_view line);
+
+/* Has it been given everything? */
+int	nr_strainer_idle(const struct nr_strainer *f);
+
+/* Nothing more comes: let it write the rest, and end. */
+void	nr_strainer_finish(struct nr_strainer *f);
+void	nr_strainer_go_on(struct nr_strainer *f);
 
 /* ---- stdio */
 

@@ -28,30 +28,30 @@ struct nr_exec {
 	struct nr_scratch where;
 	int		 fd;
 	struct nr_watch	*watch;
+	pid_t		 pid;		/* of the last connection */
 };
 
 /* Signals are as they were before this program had its own ideas. */
-static int
-start(char *const *argv, int fd)
+int
+nr_exec_start(char *const *argv, int in, int out, pid_t *pid)
 {
 	posix_spawn_file_actions_t files;
 	posix_spawnattr_t attr;
 	sigset_t none, all;
-	pid_t pid;
 	int rc;
 
 	sigemptyset(&none);
 	sigemptyset(&all);
 	sigaddset(&all, SIGPIPE);
 	posix_spawn_file_actions_init(&files);
-	posix_spawn_file_actions_adddup2(&files, fd, STDIN_FILENO);
-	posix_spawn_file_actions_adddup2(&files, fd, STDOUT_FILENO);
+	posix_spawn_file_actions_adddup2(&files, in, STDIN_FILENO);
+	posix_spawn_file_actions_adddup2(&files, out, STDOUT_FILENO);
 	posix_spawnattr_init(&attr);
 	posix_spawnattr_setsigmask(&attr, &none);
 	posix_spawnattr_setsigdefault(&attr, &all);
 	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK |
 	    POSIX_SPAWN_SETSIGDEF);
-	rc = posix_spawnp(&pid, argv[0], &files, &attr, argv, environ);
+	rc = posix_spawnp(pid, argv[0], &files, &attr, argv, environ);
 	posix_spawn_file_actions_destroy(&files);
 	posix_spawnattr_destroy(&attr);
 	return rc;
@@ -64,13 +64,14 @@ on_connection(void *ctx, unsigned events)
 	int fd, rc;
 
 	(void)events;
-	/* Those that have ended. */
-	while (waitpid(-1, NULL, WNOHANG) > 0)
-		;
+	/* The one before has ended, or will, as its input has. */
+	if (x->pid > 0 && waitpid(x->pid, NULL, WNOHANG) == 0)
+		nr_warn("%s: the last one is still there", x->argv[0]);
+	x->pid = 0;
 	fd = accept4(x->fd, NULL, NULL, SOCK_CLOEXEC);
 	if (fd < 0)
 		return;
-	if ((rc = start(x->argv, fd)) != 0)
+	if ((rc = nr_exec_start(x->argv, fd, fd, &x->pid)) != 0)
 		nr_warn("%s: %s", x->argv[0], nr_strerror(rc));
 	close(fd);
 }
@@ -100,9 +101,9 @@ nr_exec_free(struct nr_exec *x)
 	nr_watch_free(x->watch);
 	close(x->fd);
 	nr_scratch_remove(&x->where);
-	/* They have been told, by the end of their input. */
-	while (waitpid(-1, NULL, 0) > 0)
-		;
+	/* It has been told, by the end of its input. */
+	if (x->pid > 0)
+		(void)waitpid(x->pid, NULL, 0);
 	free(x);
 }
 

@@ -32,14 +32,15 @@ static const char usage[] =
     "    [-u until] [-K file] [--key-fd fd] [-S dir] [--file file]\n"
     "    [--records file] [--down] [--up] [--both] [--dry-run] [--ids]\n"
     "    [--follow] [--exec command] [--stdio] [--ca-file file]\n"
-    "    [--frame-size bytes] [--no-live] [--private] [--protected]\n"
+    "    [--frame-size bytes] [--no-live] [--policy-down command]\n"
+    "    [--policy-up command] [--private] [--protected]\n"
     "    [--timeout time] [--tries number] [peer] [filter ...]\n"
     NR_FILTER_HELP;
 
 enum {
 	OPT_BOTH = NR_OPT_FIRST, OPT_CA_FILE, OPT_DOWN, OPT_DRY_RUN,
 	OPT_EXEC, OPT_FILE, OPT_FOLLOW, OPT_FRAME, OPT_IDS, OPT_NO_LIVE,
-	OPT_PRIVATE, OPT_PROTECTED, OPT_RECORDS, OPT_STDIO, OPT_TIMEOUT,
+	OPT_POLICY_DOWN, OPT_POLICY_UP, OPT_PRIVATE, OPT_PROTECTED, OPT_RECORDS, OPT_STDIO, OPT_TIMEOUT,
 	OPT_TRIES, OPT_UP
 };
 
@@ -53,7 +54,7 @@ struct run {
 	struct nr_key		*key;
 	struct nr_signer	 signer;
 	const char		*dir, *file, *records_file, *exec, *ca_file;
-	const char		*peer;
+	const char		*peer, *policy_down, *policy_up;
 	char			*argv[6];
 	struct nr_url		 url;
 	int			 stdio, ids, progress;
@@ -64,6 +65,10 @@ struct run {
 	struct nr_store		*st;
 	struct nr_records	*records;
 	struct nr_intake	*intake;
+	struct nr_strainer	*down, *up;	/* what they pass through */
+	int			 over;		/* the syncer has ended */
+	int			 up_told, up_ended;
+	uint64_t		 nonsense;	/* that they wrote */
 	struct nr_syncer	*syncer;
 	struct nr_timer		*flush;		/* what was gathered; progress */
 	struct nr_watch		*bell, *signals;
@@ -101,12 +106,20 @@ on_find(void *ctx, struct nr_view *line, const unsigned char id[32])
 }
 
 static int
-on_take(void *ctx, struct nr_view line)
+take_in(struct run *run, struct nr_view line)
 {
-	struct run *run = ctx;
 	int rc = nr_intake_failed(run->intake);
 
 	return rc != NR_OK ? rc : nr_intake_add(run->intake, line);
+}
+
+static int
+on_take(void *ctx, struct nr_view line)
+{
+	struct run *run = ctx;
+
+	return run->down != NULL ? nr_strainer_add(run->down, line) :
+	    take_in(run, line);
 }
 
 static int
@@ -114,8 +127,143 @@ on_taken(void *ctx)
 {
 	struct run *run = ctx;
 
+	if (run->down != NULL && !nr_strainer_idle(run->down))
+		return 0;
 	nr_intake_flush(run->intake);
 	return nr_intake_idle(run->intake);
+}
+
+/* ---- commands that events pass through ---------------------------------------------- */
+
+/* What it writes may be another's: it is read and verified as all else. */
+static int
+passed_down(void *ctx, struct nr_view line)
+{
+	struct run *run = ctx;
+	struct nr_buf b = { 0 };
+	struct nr_event ev;
+	size_t pos;
+	int rc;
+
+	if (nr_event_read(&ev, line.p, line.len, &nr_event_limits_pipe,
+	    &pos) != NR_VALID) {
+		run->nonsense++;
+		return NR_OK;
+	}
+	if ((rc = nr_buf_reserve(&b, NR_EVENT_LINE_MAX(line.len))) == NR_OK) {
+		b.len = nr_event_normalise(&ev, b.p);
+		rc = take_in(run, (struct nr_view){ b.p, b.len });
+	}
+	nr_buf_free(&b);
+	if (rc != NR_OK && rc != EAGAIN)
+		nr_die(rc, "%s", run->policy_down);
+	return rc;
+}
+
+static int
+passed_up(void *ctx, struct nr_view line)
+{
+	struct run *run = ctx;
+	int rc = nr_syncer_send(run->syncer, line);
+
+	if (rc == EINVAL) {
+		run->nonsense++;
+		return NR_OK;
+	}
+	if (rc != NR_OK && rc != EAGAIN)
+		nr_die(rc, "%s", run->policy_up);
+	return rc;
+}
+
+static void
+strainer_room(void *ctx)
+{
+	struct run *run = ctx;
+
+	if (!run->over)
+		nr_syncer_room(run->syncer);
+}
+
+/*
+ * One that ends before it was told to has failed: nothing passes then.  1 is
+ * what filters end with that have held something back.
+ */
+static void
+down_ended(void *ctx, int status)
+{
+	struct run *run = ctx;
+
+	if (status > 1 || !run->over)
+		nr_die(EPIPE, "%s: ended with status %d", run->policy_down,
+		    status);
+	nr_net_stop(run->net);
+}
+
+static void
+up_ended(void *ctx, int status)
+{
+	struct run *run = ctx;
+
+	if (status > 1 || !run->up_told)
+		nr_die(EPIPE, "%s: ended with status %d", run->policy_up,
+		    status);
+	run->up_ended = 1;
+	if (!run->over)
+		nr_syncer_room(run->syncer);
+}
+
+static int
+on_offer(void *ctx, struct nr_view line)
+{
+	struct run *run = ctx;
+	const struct nr_strainer_calls calls = {
+		passed_up, strainer_room, up_ended, run
+	};
+
+	/* After a lost connection, perhaps once more. */
+	if (run->up_told && run->up_ended) {
+		nr_strainer_free(run->up);
+		run->up = nr_strainer_new(run->net, run->policy_up, &calls);
+		run->up_told = run->up_ended = 0;
+	}
+	return run->up_told ? EAGAIN : nr_strainer_add(run->up, line);
+}
+
+static int
+on_offered(void *ctx)
+{
+	struct run *run = ctx;
+
+	if (!run->up_told)
+		nr_strainer_finish(run->up);
+	run->up_told = 1;
+	return run->up_ended;
+}
+
+static void
+on_upload_room(void *ctx)
+{
+	struct run *run = ctx;
+
+	if (run->up != NULL)
+		nr_strainer_go_on(run->up);
+}
+
+static void
+make_strainers(struct run *run)
+{
+	const struct nr_strainer_calls down = {
+		passed_down, strainer_room, down_ended, run
+	}, up = { passed_up, strainer_room, up_ended, run };
+
+	if (run->policy_down != NULL)
+		run->down = nr_strainer_new(run->net, run->policy_down, &down);
+	if (run->policy_up == NULL)
+		return;
+	run->up = nr_strainer_new(run->net, run->policy_up, &up);
+	run->o.offer = on_offer;
+	run->o.offered = on_offered;
+	run->o.room = on_upload_room;
 }
 
 static void
@@ -155,7 +303,12 @@ on_end(void *ctx, enum nr_sync_status status, const char *text, int rc)
 	run->rc = rc;
 	if (status != NR_SYNC_DONE && status != NR_SYNC_STOPPED)
 		nr_warn("%s: %s", run->peer, text);
-	nr_net_stop(run->net);
+	run->over = 1;
+	/* What has come down passes through, first. */
+	if (run->down != NULL)
+		nr_strainer_finish(run->down);
+	else
+		nr_net_stop(run->net);
 }
 
 /* ---- events that have come ---------------------------------------------------------- */
@@ -184,7 +337,10 @@ on_wake(void *ctx)
 {
 	struct run *run = ctx;
 
-	nr_syncer_room(run->syncer);
+	if (run->down != NULL)
+		nr_strainer_go_on(run->down);
+	if (!run->over)
+		nr_syncer_room(run->syncer);
 }
 
 static void
@@ -250,7 +406,7 @@ add_down(struct nr_buf *b, const struct run *run,
 	for (i = 0; run->st != NULL && i < NR_PUT_NRESULTS; i++)
 		add(b, name[i], in->result[i]);
 	add(b, "missing", f->missing);
-	add(b, "invalid", in->invalid + f->malformed);
+	add(b, "invalid", in->invalid + f->malformed + run->nonsense);
 	add(b, "unasked", f->unasked);
 }
 
@@ -321,7 +477,7 @@ status_of(const struct run *run, const struct nr_intake_figures *in)
 	}
 	if (run->o.dry_run)
 		return f->have + f->need > 0 ? NR_EX_NO : NR_EX_OK;
-	return f->missing + f->malformed + f->unasked + in->invalid +
+	return f->missing + f->malformed + run->nonsense + f->unasked + in->invalid +
 	    f->up.refused + f->up.unanswered + (run->records != NULL ?
 	    nr_records_invalid(run->records) : 0) > 0 ? NR_EX_NO : NR_EX_OK;
 }
@@ -462,6 +618,7 @@ make_syncer(struct run *run)
 	run->o.say = on_say;
 	run->o.end = on_end;
 	run->o.ctx = run;
+	make_strainers(run);
 	need(nr_syncer_new(&run->syncer, run->net, &run->url, &run->po,
 	    &run->o), "network");
 }
@@ -495,6 +652,8 @@ finish(struct run *run)
 	nr_timer_free(run->flush);
 	nr_watch_free(run->bell);
 	nr_watch_free(run->signals);
+	nr_strainer_free(run->down);
+	nr_strainer_free(run->up);
 	nr_syncer_free(run->syncer);
 	/* What has come is stored, whatever the end was. */
 	nr_intake_flush(run->intake);
@@ -558,6 +717,12 @@ option(struct run *run, int ch)
 		break;
 	case OPT_NO_LIVE:
 		run->io.put_flags |= NR_PUT_QUIET;
+		break;
+	case OPT_POLICY_DOWN:
+		run->policy_down = optarg;
+		break;
+	case OPT_POLICY_UP:
+		run->policy_up = optarg;
 		break;
 	case OPT_PRIVATE:
 		run->o.send_private = 1;
@@ -637,6 +802,8 @@ main(int argc, char *argv[])
 		{ "ids", no_argument, NULL, OPT_IDS },
 		{ "no-live", no_argument, NULL, OPT_NO_LIVE },
 		{ "no-verify", no_argument, NULL, 'n' },
+		{ "policy-down", required_argument, NULL, OPT_POLICY_DOWN },
+		{ "policy-up", required_argument, NULL, OPT_POLICY_UP },
 		{ "private", no_argument, NULL, OPT_PRIVATE },
 		{ "progress", no_argument, NULL, 'P' },
 		{ "protected", no_argument, NULL, OPT_PROTECTED },

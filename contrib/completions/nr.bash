@@ -54,7 +54,8 @@ _nr() {
 		words='-a -d -e -i -k -l -p -s -t -u -K --key-file -n
 			--no-verify -P --progress -q --quiet -S --store --key-fd
 			--both --ca-file --down --dry-run --exec --file --follow
-			--frame-size --ids --no-live --private --protected
+			--frame-size --ids --no-live --policy-down --policy-up
+			--private --protected
 			--records --stdio --timeout --tries --up --help --version' ;;
 	nr-publish)
 		words='-j --jobs -K --key-file --key-fd -m --max-bytes -n

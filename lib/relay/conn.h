@@ -98,6 +98,8 @@ struct nr_conn {
 	size_t		 rx_total;	/* its bytes, with those dropped */
 	struct nr_buf	 backlog;	/* messages that wait for room */
 	int		 admitted;	/* the first of them is */
+	int		 stuck;		/* see mind_stuck() in relay.c */
+	int		 peeked;	/* stuck, and read for once */
 	int		 said_close;	/* what comes now is dropped */
 	int64_t		 wrote;		/* ms, when it took something, or had all */
 	int64_t		 leave_at;	/* ms; see leave.c */

@@ -111,6 +111,9 @@ struct nr_relay {
 	atomic_int		 ended;
 	struct nr_store		*st;
 	atomic_size_t		 sync_bytes;	/* of all sessions, see sync.c */
+	unsigned		 nstuck;	/* connections that are */
+	int			 peeked;	/* one of them has been */
+	lws_sorted_usec_list_t	 peeking;
 	nr_log_fn		*log;
 	atomic_int		 log_level;
 

@@ -194,6 +194,94 @@ nr_relay_unready(const struct nr_relay *r)
 	return NULL;
 }
 
+/* ---- connections whose output is stuck --------------------------------------- */
+
+/*
+ * libwebsockets 4.1.6 has an error: where it still holds a part of a frame
+ * and the peer says that it will send nothing more, it goes round for ever.
+ * So it must not come to know that: while output is stuck nothing is read,
+ * but for bytes that are known to be there.
+ */
+#define PEEK_MS		50
+
+/* Whatever kept it from being read is over, unless it is stuck. */
+static void
+read_on(struct nr_conn *c)
+{
+	if (!c->stuck && c->backlog.len == 0)
+		lws_rx_flow_control(c->wsi, 1);
+}
+
+/* With TLS what is there may be an end, too: it is left where it is. */
+static void
+peek(struct nr_conn *c)
+{
+	char byte;
+
+	/* It is we who do not read; that is no sign of death. */
+	lws_validity_confirmed(c->wsi);
+	if (c->tls || c->backlog.len > 0 ||
+	    recv(lws_get_socket_fd(c->wsi), &byte, 1,
+	    MSG_PEEK | MSG_DONTWAIT) != 1)
+		return;
+	c->peeked = c->relay->peeked = 1;
+	lws_rx_flow_control(c->wsi, 1);
+}
+
+static void
+peek_all(lws_sorted_usec_list_t *sul)
+{
+	struct nr_relay *r = lws_container_of(sul, struct nr_relay, peeking);
+	struct nr_conn *c;
+
+	for (c = r->conns; c != NULL; c = c->next)
+		if (c->stuck)
+			peek(c);
+	if (r->nstuck > 0)
+		lws_sul_schedule(r->lws, 0, sul, peek_all,
+		    PEEK_MS * LWS_US_PER_MS);
+}
+
+/* They have been read once: enough. */
+static void
+end_peeks(struct nr_relay *r)
+{
+	struct nr_conn *c;
+
+	if (!r->peeked)
+		return;
+	r->peeked = 0;
+	for (c = r->conns; c != NULL; c = c->next)
+		if (c->peeked) {
+			c->peeked = 0;
+			if (c->stuck)
+				lws_rx_flow_control(c->wsi, 0);
+		}
+}
+
+/* After something was written: does some of it wait for the peer? */
+static void
+mind_stuck(struct nr_conn *c)
+{
+	struct nr_relay *r = c->relay;
+	int stuck = lws_partial_buffered(c->wsi) != 0;
+
+	if (stuck)
+		lws_callback_on_writable(c->wsi);
+	if (stuck == c->stuck)
+		return;
+	c->stuck = stuck;
+	if (!stuck) {
+		r->nstuck--;
+		read_on(c);
+		return;
+	}
+	lws_rx_flow_control(c->wsi, 0);
+	if (r->nstuck++ == 0)
+		lws_sul_schedule(r->lws, 0, &r->peeking, peek_all,
+		    PEEK_MS * LWS_US_PER_MS);
+}
+
 /* ---- messages coming in -------------------------------------------------------- */
 
 /* Messages that wait for room, each with its length before it. */
@@ -236,7 +324,7 @@ retry(struct nr_conn *c)
 	memmove(b->p, b->p + at, b->len);
 	if (b->len == 0) {
 		nr_buf_free(b);
-		lws_rx_flow_control(c->wsi, 1);
+		read_on(c);
 	}
 }
 
@@ -398,14 +486,14 @@ say_close(struct nr_conn *c, enum nr_close_status status, const char *why)
 	head = nr_frame_head(frame, NR_OP_CLOSE, len, 0);
 	memcpy(frame + head, text, len);
 	nr_buf_free(&c->backlog);
-	lws_rx_flow_control(c->wsi, 1);
+	read_on(c);
 	lws_set_timeout(c->wsi, PENDING_TIMEOUT_CLOSE_ACK, CLOSE_SECONDS);
 	return lws_write(c->wsi, frame, head + len, LWS_WRITE_RAW) < 0 ?
 	    -1 : 0;
 }
 
 static int
-writable(struct nr_conn *c)
+write_some(struct nr_conn *c)
 {
 	const struct nr_relay_config *config = c->relay->config;
 	const char *why = NULL;
@@ -429,6 +517,16 @@ writable(struct nr_conn *c)
 	if (paused)
 		nr_queries_resume(c->relay->queries, c);
 	return 0;
+}
+
+static int
+writable(struct nr_conn *c)
+{
+	int rc = write_some(c);
+
+	if (rc == 0)
+		mind_stuck(c);
+	return rc;
 }
 
 /*
@@ -651,6 +749,8 @@ gone(struct nr_relay *r, struct session *s)
 	if (c->next != NULL)
 		c->next->prev = c->prev;
 	r->nconns--;
+	r->nstuck -= c->stuck != 0;
+	c->stuck = 0;
 	nr_log_closed(c, nr_now_ms());
 	nr_limits_leave(c);
 	lws_sul_cancel(&c->later);
@@ -932,6 +1032,7 @@ nr_relay_run(struct nr_relay *r)
 	for (;;) {
 		if (lws_service(r->lws, 0) < 0)
 			return NR_EINDEX;
+		end_peeks(r);
 		adopt_all(r);
 		nr_ingest_flush(r->ingest);
 		atomic_store(&r->alive, 1);

@@ -496,8 +496,9 @@ send_first(struct nr_syncer *s)
 		s->figures.gone++;
 	else if (!nr_event_view(&ev, line.p, line.len))
 		return NR_ECORRUPT;
-	else if (may_leave(s, &ev) &&
-	    (rc = nr_upload_add(s->upload, id, line)) != NR_OK)
+	else if (may_leave(s, &ev) && (rc = s->o.offer != NULL ?
+	    s->o.offer(s->o.ctx, line) :
+	    nr_upload_add(s->upload, id, line)) != NR_OK)
 		return rc;
 	nr_ids_pop(&s->have, 1);
 	return NR_OK;
@@ -520,6 +521,29 @@ send_some(struct nr_syncer *s)
 	if (rc == NR_OK && nr_ids_count(&s->have) > 0)
 		nr_net_wake(s->net);
 	return rc == EAGAIN || rc == NR_ESTALE ? NR_OK : rc;
+}
+
+int
+nr_syncer_send(struct nr_syncer *s, struct nr_view line)
+{
+	char *copy;
+	struct nr_event ev;
+	size_t pos;
+	int rc;
+
+	/* After the end, or while there is no connection, it is lost. */
+	if (s->ending || s->fetcher == NULL)
+		return NR_OK;
+	if (nr_event_read(&ev, line.p, line.len, &nr_event_limits_pipe,
+	    &pos) != NR_VALID)
+		return EINVAL;
+	if ((copy = malloc(NR_EVENT_LINE_MAX(line.len))) == NULL)
+		return ENOMEM;
+	line.len = nr_event_normalise(&ev, copy);
+	line.p = copy;
+	rc = nr_upload_add(s->upload, ev.id, line);
+	free(copy);
+	return rc;
 }
 
 /* ---- what is stored here, while following ------------------------------------------------- */
@@ -888,6 +912,9 @@ next_range(struct nr_syncer *s)
 	struct range was = s->now;
 	int rc;
 
+	if (s->nranges == 0 && s->o.offered != NULL && !s->o.follow &&
+	    !(s->o.offered(s->o.ctx) && nr_upload_idle(s->upload)))
+		return;		/* still draining */
 	if (s->nranges == 0) {
 		s->job = NOTHING;
 		if (!s->o.follow)
@@ -1131,7 +1158,11 @@ lost(struct nr_peer *p, void *ctx, const struct nr_fault *why, int64_t again)
 static void
 upload_room(void *ctx)
 {
-	pump(ctx);
+	struct nr_syncer *s = ctx;
+
+	if (s->o.room != NULL)
+		s->o.room(s->o.ctx);
+	pump(s);
 }
 
 static void

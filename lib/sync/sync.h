@@ -63,9 +63,18 @@ struct nr_sync_options {
 	int			 (*take)(void *ctx, struct nr_view line);
 	/* Nothing more comes soon; is all that was taken safe? */
 	int			 (*taken)(void *ctx);
+	/*
+	 * Before an event goes up: 0, or EAGAIN as of take(); those that
+	 * may pass come back by nr_syncer_send().  NULL: all may.
+	 */
+	int			 (*offer)(void *ctx, struct nr_view line);
+	/* No more will be offered: have all that may pass come back? */
+	int			 (*offered)(void *ctx);
 	/* An id that one side lacks; may be NULL. */
 	void			 (*lacks)(void *ctx, int here,
 				    const unsigned char id[32]);
+	/* There is room for more of nr_syncer_send(); may be NULL. */
+	void			 (*room)(void *ctx);
 	/* The relay does not take an event. */
 	void			 (*refused)(void *ctx,
 				    const unsigned char id[32],
@@ -86,6 +95,12 @@ void	nr_syncer_free(struct nr_syncer *s);		/* NULL is allowed */
 
 /* take() may have room again, or taken() something else to say. */
 void	nr_syncer_room(struct nr_syncer *s);
+
+/*
+ * Send an event that was offered.
+ * Returns  0; EAGAIN: wait for room(); EINVAL: it is no event.
+ */
+int	nr_syncer_send(struct nr_syncer *s, struct nr_view line);
 
 /* Events have been stored here, for follow. */
 void	nr_syncer_stored(struct nr_syncer *s);
