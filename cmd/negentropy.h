@@ -36,6 +36,9 @@ const char	*nr_exec_path(const struct nr_exec *x);
 /* Start a command with these as its stdin and stdout.  0 or errno. */
 int	nr_exec_start(char *const *argv, int in, int out, pid_t *pid);
 
+/* Wait for it, two seconds, then make it end. */
+void	nr_exec_end(pid_t pid);
+
 /* ---- command that events pass through */
 
 struct nr_strainer;

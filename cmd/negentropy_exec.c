@@ -20,6 +20,7 @@
 #include "scratch.h"
 #include "tool.h"
 #include "util/err.h"
+#include "util/times.h"
 
 extern char **environ;
 
@@ -46,6 +47,8 @@ nr_exec_start(char *const *argv, int in, int out, pid_t *pid)
 	posix_spawn_file_actions_init(&files);
 	posix_spawn_file_actions_adddup2(&files, in, STDIN_FILENO);
 	posix_spawn_file_actions_adddup2(&files, out, STDOUT_FILENO);
+	/* LMDB's are inherited otherwise. */
+	posix_spawn_file_actions_addclosefrom_np(&files, STDERR_FILENO + 1);
 	posix_spawnattr_init(&attr);
 	posix_spawnattr_setsigmask(&attr, &none);
 	posix_spawnattr_setsigdefault(&attr, &all);
@@ -57,6 +60,25 @@ nr_exec_start(char *const *argv, int in, int out, pid_t *pid)
 	return rc;
 }
 
+/* Its input has ended; where that does not end it, we do. */
+void
+nr_exec_end(pid_t pid)
+{
+	static const int signals[] = { 0, SIGTERM, SIGKILL };
+	size_t i;
+	int n;
+
+	for (i = 0; pid > 0 && i < 3; i++) {
+		if (signals[i] != 0)
+			(void)kill(pid, signals[i]);
+		for (n = 0; n < 100; n++) {
+			if (waitpid(pid, NULL, WNOHANG) != 0)
+				return;
+			nr_sleep_ms(20);
+		}
+	}
+}
+
 static void
 on_connection(void *ctx, unsigned events)
 {
@@ -64,9 +86,7 @@ on_connection(void *ctx, unsigned events)
 	int fd, rc;
 
 	(void)events;
-	/* The one before has ended, or will, as its input has. */
-	if (x->pid > 0 && waitpid(x->pid, NULL, WNOHANG) == 0)
-		nr_warn("%s: the last one is still there", x->argv[0]);
+	nr_exec_end(x->pid);
 	x->pid = 0;
 	fd = accept4(x->fd, NULL, NULL, SOCK_CLOEXEC);
 	if (fd < 0)
@@ -101,9 +121,7 @@ nr_exec_free(struct nr_exec *x)
 	nr_watch_free(x->watch);
 	close(x->fd);
 	nr_scratch_remove(&x->where);
-	/* It has been told, by the end of its input. */
-	if (x->pid > 0)
-		(void)waitpid(x->pid, NULL, 0);
+	nr_exec_end(x->pid);
 	free(x);
 }
 

@@ -30,7 +30,7 @@ struct nr_strainer {
 	size_t		 written;	/* of the queue */
 	struct nr_buf	 lines;		/* from it */
 	size_t		 read;		/* of these, handed over */
-	int		 hungry, finishing, held;
+	int		 finishing, held;
 };
 
 static void
@@ -67,10 +67,8 @@ on_writable(void *ctx, unsigned events)
 	nr_watch_for(f->in_watch, 0);
 	if (f->finishing)
 		close_in(f);
-	if (f->hungry) {
-		f->hungry = 0;
-		f->calls.room(f->calls.ctx);
-	}
+	/* That it has everything is news, too. */
+	f->calls.room(f->calls.ctx);
 }
 
 int
@@ -78,10 +76,8 @@ nr_strainer_add(struct nr_strainer *f, struct nr_view line)
 {
 	if (f->in < 0)
 		return EPIPE;
-	if (f->queue.len - f->written > QUEUE_MAX) {
-		f->hungry = 1;
+	if (f->queue.len - f->written > QUEUE_MAX)
 		return EAGAIN;
-	}
 	if (nr_buf_add(&f->queue, line.p, line.len) != NR_OK ||
 	    nr_buf_add(&f->queue, "\n", 1) != NR_OK)
 		return ENOMEM;
@@ -92,7 +88,8 @@ nr_strainer_add(struct nr_strainer *f, struct nr_view line)
 int
 nr_strainer_idle(const struct nr_strainer *f)
 {
-	return f->queue.len == f->written && f->lines.len == f->read;
+	/* Half a line may be there until its end is told. */
+	return f->queue.len == f->written && !f->held;
 }
 
 void
@@ -226,8 +223,7 @@ nr_strainer_free(struct nr_strainer *f)
 	nr_watch_free(f->out_watch);
 	if (f->out >= 0)
 		close(f->out);
-	if (f->pid > 0)
-		(void)waitpid(f->pid, NULL, 0);
+	nr_exec_end(f->pid);
 	nr_buf_free(&f->queue);
 	nr_buf_free(&f->lines);
 	free(f);

@@ -69,6 +69,7 @@ struct run {
 	int			 over;		/* the syncer has ended */
 	int			 up_told, up_ended;
 	uint64_t		 nonsense;	/* that they wrote */
+	unsigned		 told, told_up;
 	struct nr_syncer	*syncer;
 	struct nr_timer		*flush;		/* what was gathered; progress */
 	struct nr_watch		*bell, *signals;
@@ -83,6 +84,7 @@ struct run {
 };
 
 #define FLUSH_MS	20
+#define TOLD_MAX	20	/* events that are named, in each direction */
 
 static void
 need(int rc, const char *what)
@@ -281,11 +283,12 @@ on_lacks(void *ctx, int here, const unsigned char id[32])
 static void
 on_refused(void *ctx, const unsigned char id[32], const char *text)
 {
+	struct run *run = ctx;
 	char hex[65] = "";
 
-	(void)ctx;
 	nr_hex_encode(hex, id, 32);
-	nr_warn("refused: %s: %s", hex, text);
+	if (run->told_up++ < TOLD_MAX)
+		nr_warn("not accepted: %s: %s", hex, text);
 }
 
 static void
@@ -324,12 +327,15 @@ print_event(void *ctx, struct nr_view line)
 	return NR_OK;
 }
 
+/* The first ones; the summary has their number. */
 static void
 reject(void *ctx, struct nr_view line, const char *why)
 {
-	(void)ctx;
-	(void)line;
-	nr_warn("an event is not taken: %s", why);
+	struct run *run = ctx;
+	const char *id = nr_event_peek_id(line.p, line.len);
+
+	if (run->told++ < TOLD_MAX)
+		nr_warn("not taken: %.64s: %s", id != NULL ? id : "", why);
 }
 
 static void
@@ -477,7 +483,7 @@ status_of(const struct run *run, const struct nr_intake_figures *in)
 	}
 	if (run->o.dry_run)
 		return f->have + f->need > 0 ? NR_EX_NO : NR_EX_OK;
-	return f->missing + f->malformed + run->nonsense + f->unasked + in->invalid +
+	return f->missing + f->malformed + f->partial + run->nonsense + f->unasked + in->invalid +
 	    f->up.refused + f->up.unanswered + (run->records != NULL ?
 	    nr_records_invalid(run->records) : 0) > 0 ? NR_EX_NO : NR_EX_OK;
 }
@@ -518,6 +524,18 @@ mutable(const char *text)
 	return copy;
 }
 
+/* A store is made only where it is to be filled. */
+static void
+need_peer(const struct run *run)
+{
+	char log[4096];
+
+	(void)snprintf(log, sizeof(log), "%s/log", run->peer);
+	if ((run->o.dry_run || !(run->directions & NR_SYNC_UP)) &&
+	    access(log, F_OK) != 0)
+		nr_die(errno, "%s", run->peer);
+}
+
 /* What to connect to. */
 static void
 choose_peer(struct run *run)
@@ -530,6 +548,7 @@ choose_peer(struct run *run)
 		run->argv[1] = mutable("-c");
 		run->argv[2] = mutable(run->exec);
 	} else if (is_directory(run->peer)) {
+		need_peer(run);
 		run->argv[0] = mutable(own_path());
 		run->argv[1] = mutable("-S");
 		run->argv[2] = mutable(run->peer);
@@ -563,7 +582,6 @@ open_side(struct run *run)
 {
 	const char *path = run->file != NULL ? run->file : run->records_file;
 
-	run->o.dry_run |= run->ids;
 	if (path == NULL) {
 		run->st = nr_store_need(nr_store_name(run->dir),
 		    run->directions & NR_SYNC_DOWN && !run->o.dry_run ?
@@ -846,6 +864,7 @@ main(int argc, char *argv[])
 		run.directions = NR_SYNC_DOWN;
 	if (run.po.tries == UINT_MAX)
 		run.po.tries = run.o.follow ? 0 : 5;
+	run.o.dry_run |= run.ids;
 	check_options(&run);
 	run.filters = nr_filter_need(&run.filter_args, argv + optind,
 	    argc - optind, &run.o.nfilters);

@@ -360,6 +360,7 @@ frame(struct nr_sub *s, const struct nr_buf *message, struct nr_chunks *out)
 void
 nr_sync_send(struct nr_sub *s, struct nr_chunks *out)
 {
+	nr_buf_free(&s->sync->message);
 	/* The client may answer as soon as it has this. */
 	atomic_store(&s->sync->idle_since, nr_now_ms());
 	atomic_store(&s->sync->busy, 0);

@@ -25,6 +25,7 @@
 #define QUEUE_MAX	20000	/* ids that wait, before messages do */
 #define WINDOW		500	/* events in flight, upwards */
 #define RANGE_TRIES	5
+#define BLOCKED_MAX	100	/* times in a row that it was too big */
 #define SPLITS_MAX	16	/* of a range, before the first one works */
 #define LIES_MIN	1000	/* ids that are not there, in spite of */
 #define SOME		256	/* events in one look at the store */
@@ -37,6 +38,8 @@ struct range {
 };
 
 enum job { NOTHING, RECONCILING, PAGING, DRAINING };
+
+struct asked;
 
 struct nr_syncer {
 	struct nr_sync_options	 o;
@@ -62,8 +65,11 @@ struct nr_syncer {
 	struct nr_reconcile	*rec;
 	int			 no_neg;	/* it does not know NIP-77 */
 	int			 worked;	/* it does */
+	unsigned		 blocked;	/* in a row */
+	int			 again;		/* all of it, after this */
 	int			 wants_proof;
-	struct nr_ids		 have, need;
+	struct nr_ids		 have, need, once_more;
+	struct asked		*asked;
 	unsigned		 fetches;	/* by ids */
 	size_t			 batch;		/* ids in each of them */
 	struct nr_buf		 spill;		/* lines that found no room */
@@ -80,6 +86,8 @@ struct nr_syncer {
 };
 
 static void	pump(struct nr_syncer *s);
+static void	free_all_asked(struct nr_syncer *s);
+static int	is_drained(struct nr_syncer *s);
 
 /* ---- ending --------------------------------------------------------------------- */
 
@@ -99,8 +107,10 @@ abandon(struct nr_syncer *s)
 	s->job = NOTHING;
 	nr_ids_clear(&s->have);
 	nr_ids_clear(&s->need);
+	nr_ids_clear(&s->once_more);
 	nr_fetcher_free(s->fetcher);
 	s->fetcher = NULL;
+	free_all_asked(s);
 	s->fetches = 0;
 	nr_upload_lost(s->upload);
 	nr_neg_array_free(&s->seen);
@@ -203,6 +213,8 @@ split_range(struct nr_syncer *s)
 	int64_t now = time(NULL) + 86400, mid;
 	int rc;
 
+	if (r.until <= 0 || r.since > INT64_MAX - 2 * 86400)
+		return NR_EOF;
 	if (r.since == INT64_MIN && r.until > 0)
 		mid = r.until == INT64_MAX ? now : r.until > 1600000000 ?
 		    1600000000 : r.until / 2;
@@ -306,7 +318,9 @@ on_event(struct nr_fetch *f, void *ctx, const struct nr_event *ev,
 /* Some ids have been asked for, so many of which came. */
 struct asked {
 	struct nr_syncer	*s;
+	struct asked		*prev, *next;	/* all that are under way */
 	size_t			 n, came;
+	int			 once_more;	/* they did not come before */
 	unsigned char		 here[BATCH];
 	unsigned char		 id[];
 };
@@ -316,21 +330,48 @@ on_asked(struct nr_fetch *f, void *ctx, const struct nr_event *ev,
     struct nr_view line)
 {
 	struct asked *a = ctx;
+	const struct nr_filter wanted = narrowed(a->s);
 	size_t i;
 
 	(void)f;
+	/* That it has the id does not mean that we want it. */
 	for (i = 0; i < a->n; i++)
 		if (!a->here[i] && memcmp(a->id + 32 * i, ev->id, 32) == 0) {
 			a->here[i] = 1;
 			a->came++;
-			take(a->s, ev, line);
+			if (nr_filter_match(&wanted, ev))
+				take(a->s, ev, line);
+			else
+				a->s->figures.unasked++;
 			return;
 		}
 }
 
+static void
+link_asked(struct asked *a)
+{
+	a->next = a->s->asked;
+	if (a->next != NULL)
+		a->next->prev = a;
+	a->s->asked = a;
+}
+
+static void
+free_asked(struct asked *a)
+{
+	if (a->prev != NULL)
+		a->prev->next = a->next;
+	else
+		a->s->asked = a->next;
+	if (a->next != NULL)
+		a->next->prev = a->prev;
+	free(a);
+}
+
 /*
- * Where some came, and not all, the relay may give no more at a time: ask
- * for as many as it gave.
+ * What did not come is asked for once more, alone: if none of that comes,
+ * the relay does not have it; if some does, the relay gives no more at a
+ * time, and is asked for as many as it gave.
  */
 static int
 ask_again(struct asked *a)
@@ -339,15 +380,17 @@ ask_again(struct asked *a)
 	size_t i;
 	int rc = NR_OK;
 
+	if (a->came == a->n)
+		return NR_OK;
 	if (a->came == 0) {
 		s->figures.missing += a->n;
 		return NR_OK;
 	}
-	if (a->came < s->batch)
+	if (a->once_more && a->came < s->batch)
 		s->batch = a->came;
 	for (i = 0; rc == NR_OK && i < a->n; i++)
 		if (!a->here[i])
-			rc = nr_ids_push(&s->need, a->id + 32 * i);
+			rc = nr_ids_push(&s->once_more, a->id + 32 * i);
 	return rc;
 }
 
@@ -356,6 +399,25 @@ on_asked_refused(struct nr_fetch *f, void *ctx, enum nr_fetch_refusal why,
     enum nr_verdict v)
 {
 	on_refused(f, ((struct asked *)ctx)->s, why, v);
+}
+
+static void
+free_all_asked(struct nr_syncer *s)
+{
+	while (s->asked != NULL)
+		free_asked(s->asked);
+}
+
+/* For ever means that it will be tried again. */
+static void
+refused_reading(struct nr_syncer *s, enum nr_fetch_status status,
+    const char *text)
+{
+	if (s->o.follow)
+		nr_peer_fail(s->peer, NR_FAULT_TIMEOUT, text);
+	else
+		end(s, status == NR_FETCH_TIMEOUT ? NR_SYNC_LOST :
+		    NR_SYNC_REFUSED, text, 0);
 }
 
 static void
@@ -370,13 +432,13 @@ on_asked_end(struct nr_fetch *f, void *ctx, enum nr_fetch_status status,
 	s->fetches--;
 	if (status == NR_FETCH_DONE || status == NR_FETCH_PARTIAL)
 		rc = ask_again(a);
-	free(a);
+	free_asked(a);
 	if (status == NR_FETCH_LOST)
 		return;
 	if (rc != NR_OK)
 		fail(s, rc);
 	else if (status == NR_FETCH_REFUSED || status == NR_FETCH_TIMEOUT)
-		end(s, NR_SYNC_REFUSED, text, 0);
+		refused_reading(s, status, text);
 	else if (s->figures.missing > LIES_MIN &&
 	    s->figures.missing > s->figures.received)
 		end(s, NR_SYNC_LIES, "the relay does not have what it says",
@@ -420,7 +482,9 @@ fetch_some(struct nr_syncer *s)
 	struct nr_fetch_options fo = {
 		.mode = NR_FETCH_ONCE, .idle_ms = s->o.answer_ms
 	};
-	size_t n = nr_ids_count(&s->need);
+	struct nr_ids *q = nr_ids_count(&s->once_more) > 0 ? &s->once_more :
+	    &s->need;
+	size_t n = nr_ids_count(q);
 	struct nr_filter filter;
 	struct nr_fetch *f;
 	struct asked *a;
@@ -432,16 +496,18 @@ fetch_some(struct nr_syncer *s)
 		return ENOMEM;
 	a->s = s;
 	a->n = n;
-	memcpy(a->id, nr_ids_first(&s->need), 32 * n);
+	a->once_more = q == &s->once_more;
+	memcpy(a->id, nr_ids_first(q), 32 * n);
+	link_asked(a);
 	if ((rc = ids_filter(&filter, a->id, n)) == NR_OK) {
 		rc = nr_fetch_new(&f, s->fetcher, &filter, &fo, &calls, a);
 		nr_filter_free(&filter);
 	}
 	if (rc != NR_OK) {
-		free(a);
+		free_asked(a);
 		return rc;
 	}
-	nr_ids_pop(&s->need, n);
+	nr_ids_pop(q, n);
 	s->fetches++;
 	return NR_OK;
 }
@@ -519,6 +585,8 @@ send_some(struct nr_syncer *s)
 		nr_snap_release(s->sn);
 	/* The next look, if there is room for more. */
 	if (rc == NR_OK && nr_ids_count(&s->have) > 0)
+		nr_net_wake(s->net);
+	if (rc == NR_ESTALE)
 		nr_net_wake(s->net);
 	return rc == EAGAIN || rc == NR_ESTALE ? NR_OK : rc;
 }
@@ -670,7 +738,11 @@ try_again(struct nr_syncer *s, int64_t ms, const char *text)
 	if (push_range(s, s->now.filter, s->now.since, s->now.until,
 	    s->now.depth) != NR_OK)
 		fail(s, ENOMEM);
-	else
+	else if (!is_drained(s)) {
+		/* What was found first: else it is found twice. */
+		s->tries = 0;
+		s->job = DRAINING;
+	} else
 		nr_timer_set(s->timer, ms);
 }
 
@@ -680,7 +752,8 @@ too_big(struct nr_syncer *s, const char *text)
 	int rc;
 
 	/* It calls everything too big. */
-	s->no_neg = s->now.depth >= SPLITS_MAX && !s->worked;
+	s->no_neg = (s->now.depth >= SPLITS_MAX && !s->worked) ||
+	    ++s->blocked > BLOCKED_MAX;
 	rc = s->no_neg ? NR_EOF : split_range(s);
 	if (rc == NR_EOF) {
 		say(s, text);
@@ -703,6 +776,7 @@ on_reconciled(void *ctx, enum nr_reconcile_status status, const char *text,
 	switch (status) {
 	case NR_REC_DONE:
 		s->worked = 1;
+		s->blocked = 0;
 		s->job = DRAINING;
 		nr_peer_good(s->peer);
 		pump(s);
@@ -863,6 +937,7 @@ on_pages_end(struct nr_fetch *f, void *ctx, enum nr_fetch_status status,
 	(void)f;
 	switch (status) {
 	case NR_FETCH_PARTIAL:
+		s->figures.partial++;
 		say(s, text);
 		/* fall through */
 	case NR_FETCH_DONE:
@@ -876,7 +951,7 @@ on_pages_end(struct nr_fetch *f, void *ctx, enum nr_fetch_status status,
 		break;
 	case NR_FETCH_REFUSED:
 	case NR_FETCH_TIMEOUT:
-		end(s, NR_SYNC_REFUSED, text, 0);
+		refused_reading(s, status, text);
 		break;
 	case NR_FETCH_LOST:
 		break;
@@ -896,6 +971,9 @@ page(struct nr_syncer *s)
 	struct nr_fetch *fetch;
 	int rc;
 
+	/* A limit is the filter's own, not a page's. */
+	if (f.has & NR_FILTER_LIMIT)
+		fo.mode = NR_FETCH_ONCE;
 	s->job = PAGING;
 	s->figures.pages++;
 	nr_neg_array_free(&s->seen);
@@ -915,6 +993,13 @@ next_range(struct nr_syncer *s)
 	if (s->nranges == 0 && s->o.offered != NULL && !s->o.follow &&
 	    !(s->o.offered(s->o.ctx) && nr_upload_idle(s->upload)))
 		return;		/* still draining */
+	if (s->nranges == 0 && s->again) {
+		s->again = 0;
+		if ((rc = all_ranges(s)) != NR_OK) {
+			fail(s, rc);
+			return;
+		}
+	}
 	if (s->nranges == 0) {
 		s->job = NOTHING;
 		if (!s->o.follow)
@@ -939,7 +1024,7 @@ static int
 is_drained(struct nr_syncer *s)
 {
 	return nr_ids_count(&s->have) == 0 && nr_ids_count(&s->need) == 0 &&
-	    s->fetches == 0 && s->spill.len == 0 &&
+	    nr_ids_count(&s->once_more) == 0 && s->fetches == 0 && s->spill.len == 0 &&
 	    nr_upload_idle(s->upload) && s->o.taken(s->o.ctx);
 }
 
@@ -953,7 +1038,8 @@ pump(struct nr_syncer *s)
 		return;
 	take_spilled(s);
 	while (rc == NR_OK && !s->ending && s->spill.len == 0 &&
-	    s->fetches < FETCHES && nr_ids_count(&s->need) > 0)
+	    s->fetches < FETCHES && (nr_ids_count(&s->need) > 0 ||
+	    nr_ids_count(&s->once_more) > 0))
 		rc = fetch_some(s);
 	if (rc == NR_OK && !s->ending)
 		rc = send_some(s);
@@ -1057,6 +1143,9 @@ opened(struct nr_peer *p, void *ctx)
 	int rc;
 
 	s->figures.connections++;
+	/* One that has worked is asked again, whatever it said last. */
+	if (s->worked)
+		s->no_neg = 0;
 	rc = nr_fetcher_new(&s->fetcher, p);
 	if (rc == NR_OK && s->o.follow && (s->o.directions & NR_SYNC_DOWN))
 		rc = listen_live(s);
@@ -1115,6 +1204,8 @@ proved(struct nr_peer *p, void *ctx, int accepted, const char *text)
 	(void)p;
 	if (s->fetcher == NULL || s->ending)
 		return;
+	if (!accepted)
+		say(s, text);
 	nr_fetcher_proved(s->fetcher, accepted);
 	nr_upload_proved(s->upload, accepted);
 	if (!s->wants_proof)
@@ -1151,8 +1242,7 @@ lost(struct nr_peer *p, void *ctx, const struct nr_fault *why, int64_t again)
 	if (job != NOTHING && s->begun && keep_range(s, job, why->class) !=
 	    NR_OK)
 		fail(s, ENOMEM);
-	if (s->o.follow)
-		s->nranges = 0;
+	s->again = s->o.follow;
 }
 
 static void
@@ -1203,6 +1293,8 @@ nr_syncer_free(struct nr_syncer *s)
 	nr_snap_free(s->sn);
 	nr_ids_clear(&s->have);
 	nr_ids_clear(&s->need);
+	nr_ids_clear(&s->once_more);
+	free_all_asked(s);
 	nr_buf_free(&s->spill);
 	nr_neg_array_free(&s->seen);
 	free(s->recent);

@@ -36,6 +36,7 @@ struct nr_sync_figures {
 	uint64_t	kept_private, kept_protected, gone;	/* not sent */
 	uint64_t	sessions, splits, pages;	/* pages: ranges so asked */
 	uint64_t	connections;
+	uint64_t	partial;	/* pages that may lack something */
 	struct nr_reconcile_figures	talk;
 	struct nr_upload_figures	up;
 };

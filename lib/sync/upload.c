@@ -33,6 +33,7 @@ struct nr_upload {
 	unsigned			 n;
 	size_t				 bytes;
 	int				 hungry;	/* somebody waits for room */
+	int64_t				 heard;		/* the last OK, of any */
 };
 
 /* ---- sending -------------------------------------------------------------------- */
@@ -184,9 +185,12 @@ nr_upload_answer(struct nr_upload *u, const struct nr_answer *a)
 			break;
 	if (*at == NULL)
 		return 0;
+	u->heard = nr_now_ms();
 	if (!a->accepted && again(u, *at, a->text))
 		return 1;
-	if (a->accepted || nr_answer_prefix(a->text, "duplicate"))
+	/* strfry says "replaced:" of what it has a newer version of. */
+	if (a->accepted || nr_answer_prefix(a->text, "duplicate") ||
+	    nr_answer_prefix(a->text, "replaced"))
 		u->figures->accepted++;
 	else {
 		u->figures->refused++;
@@ -198,7 +202,10 @@ nr_upload_answer(struct nr_upload *u, const struct nr_answer *a)
 	return 1;
 }
 
-/* Who does not answer is asked once more, and then given up. */
+/*
+ * Who does not answer is asked once more, and then given up; but one that
+ * answers others is only slow.
+ */
 static void
 on_tick(void *ctx)
 {
@@ -207,7 +214,8 @@ on_tick(void *ctx)
 	struct flight **at = &u->head, *f;
 
 	while ((f = *at) != NULL) {
-		if (!f->sent || now - f->when < u->o.answer_ms) {
+		if (!f->sent || now - f->when < u->o.answer_ms ||
+		    now - u->heard < u->o.answer_ms) {
 			at = &f->next;
 			continue;
 		}
@@ -223,6 +231,8 @@ on_tick(void *ctx)
 	send_due(u);
 	if (u->n > 0)
 		nr_timer_set(u->timer, TICK_MS);
+	else
+		u->hungry = 1;		/* that it is idle is news, too */
 	tell_room(u);
 }
 
