@@ -99,4 +99,14 @@ while IFS= read -r line; do
 	# shellcheck disable=SC2086
 	rc 0 "${line%% }"		$line
 done <commands
+# ---- what is damaged or gone
+nr-bench gen -q -n 50 --seed 3 | nr-import -q -S spoilt >sum
+mkdir spoiled
+rc 0 'another backup'			nr-cron backup spoilt spoiled
+for f in spoiled/*.jsonl.zst; do echo x >>"$f"; done
+rc 1 'bytes behind the end of a backup'	nr-cron check spoiled
+rm spoiled/*.jsonl.zst
+rc 1 'a backup that is gone'		nr-cron check spoiled
+like 'is named'				'is gone' err
+rc 1 'no backup to restore'		nr-cron restore spoiled nowhere
 done_testing
