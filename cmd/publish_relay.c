@@ -86,7 +86,9 @@ finish(struct nr_pub_relay *r, struct nr_pub_flight *f, enum outcome how,
 	uint64_t seq = f->seq;
 
 	count(r, how, text, ms);
-	if (how == UNANSWERED)
+	/* A run with a key may do what this one could not. */
+	if (how == UNANSWERED || (how == REFUSED &&
+	    strncmp(text, "auth-required:", 14) == 0))
 		stick(r, it);
 	nr_pub_tell(r, f, it, how == UNANSWERED ? -1 : how == ACCEPTED,
 	    text, ms);

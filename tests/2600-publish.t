@@ -209,4 +209,12 @@ wait $run
 is 'SIGTERM ends it'			143 $?
 like 'with the figures'			'accepted' stream.err
 exec 3>&-
+# ---- a key that comes later
+head -20 events >twenty
+later() { nr-publish -q --resume place "$@" "$url_c" <twenty; }
+rc 1 'without a key nothing is taken'	later
+openssl rand -hex 32 >later.key
+rc 0 'with one it goes on from there'	later -K later.key
+is 'and all is' 20 "$(for id in $(jq -r .id twenty); do nr-export -S store.c -i "$id" --ids; done | wc -l)"
+
 done_testing
