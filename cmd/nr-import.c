@@ -16,14 +16,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "blocks.h"
 #include "event/tags.h"
 #include "event/verify.h"
-#include "rejects.h"
 #include "storeopt.h"
 #include "tool.h"
 #include "util/err.h"
-#include "util/lines.h"
-#include "util/pool.h"
 #include "util/times.h"
 
 static const char usage[] =
@@ -35,16 +33,10 @@ static const char usage[] =
 #define WRITE_MS	40	/* that a batch should take to write */
 #define IDLE_MS		100	/* without input, filling ends */
 
-struct checked {
-	enum nr_verdict	what;
-	size_t		pos;
-};
-
 /* A block of lines, what is wrong with each, and the good ones' items. */
 struct job {
 	struct nr_block	 block;
-	struct checked	*line;
-	size_t		 nlines, caplines;
+	struct nr_judged judged;
 	struct nr_item	*item;
 	size_t		 nitems, capitems;
 	struct nr_buf	 normal;	/* the items' lines */
@@ -197,20 +189,6 @@ check_line(struct run *run, struct nr_verifier *v, struct job *job,
 }
 
 static void
-note_line(struct job *job, enum nr_verdict what, size_t pos)
-{
-	if (job->nlines == job->caplines) {
-		job->caplines = job->caplines * 2 + 256;
-		job->line = realloc(job->line,
-		    job->caplines * sizeof(job->line[0]));
-		if (job->line == NULL)
-			nr_die(ENOMEM, "import");
-	}
-	job->line[job->nlines].what = what;
-	job->line[job->nlines++].pos = pos;
-}
-
-static void
 check_block(void *ctx, unsigned worker, void *arg)
 {
 	struct run *run = ctx;
@@ -219,7 +197,7 @@ check_block(void *ctx, unsigned worker, void *arg)
 	size_t at = 0, pos, lines = 0;
 	enum nr_verdict what;
 
-	job->nlines = job->nitems = 0;
+	job->judged.n = job->nitems = 0;
 	job->normal.len = 0;
 	while (nr_block_line(&job->block, &at, &line))
 		lines++;
@@ -230,7 +208,7 @@ check_block(void *ctx, unsigned worker, void *arg)
 		pos = 0;
 		what = line.len == 0 ? NR_VALID : check_line(run,
 		    run->verifier[worker], job, line, &pos);
-		note_line(job, what, pos);
+		nr_judged_add(&job->judged, what, pos);
 	}
 }
 
@@ -241,7 +219,7 @@ clear_job(void *arg)
 
 	nr_block_free(&job->block);
 	nr_buf_free(&job->normal);
-	free(job->line);
+	free(job->judged.line);
 	free(job->item);
 }
 
@@ -264,11 +242,11 @@ count_invalid(struct run *run, struct job *job)
 		if (line.len == 0)
 			continue;
 		run->lines++;
-		if (job->line[i].what == NR_VALID)
+		if (job->judged.line[i].what == NR_VALID)
 			continue;
-		run->invalid[job->line[i].what]++;
+		run->invalid[job->judged.line[i].what]++;
 		nr_reject(run->rejects, job->file, job->block.first + i,
-		    job->line[i].what, job->line[i].pos, line.p, line.len);
+		    job->judged.line[i].what, job->judged.line[i].pos, line.p, line.len);
 	}
 }
 

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,6 +17,7 @@
 #include "keyopt.h"
 #include "negentropy.h"
 #include "relayopt.h"
+#include "signals.h"
 #include "storeopt.h"
 #include "sync/intake.h"
 #include "sync/sync.h"
@@ -73,9 +73,8 @@ struct run {
 	struct nr_syncer	*syncer;
 	struct nr_timer		*flush;		/* what was gathered; progress */
 	struct nr_watch		*bell, *signals;
-	int			 bell_fd, signal_fd;
-	sigset_t		 blocked;
-	int			 signo;
+	int			 bell_fd;
+	struct nr_signals	 caught;
 	struct nr_meter		 meter;
 	struct nr_sync_figures	 figures;
 	enum nr_sync_status	 status;
@@ -376,14 +375,13 @@ static void
 on_signal(void *ctx, unsigned events)
 {
 	struct run *run = ctx;
-	struct signalfd_siginfo si;
+	int again = run->caught.last != 0;
 
 	(void)events;
-	if (read(run->signal_fd, &si, sizeof(si)) != sizeof(si))
+	if (nr_signals_take(&run->caught) == 0)
 		return;
-	if (run->signo != 0)
+	if (again)
 		nr_net_stop(run->net);
-	run->signo = (int)si.ssi_signo;
 	nr_syncer_stop(run->syncer);
 }
 
@@ -563,19 +561,6 @@ choose_peer(struct run *run)
 	(void)nr_url_parse(&run->url, nowhere, sizeof(nowhere) - 1);
 }
 
-static void
-catch_signals(struct run *run)
-{
-	sigemptyset(&run->blocked);
-	sigaddset(&run->blocked, SIGINT);
-	sigaddset(&run->blocked, SIGTERM);
-	sigaddset(&run->blocked, SIGHUP);
-	(void)sigprocmask(SIG_BLOCK, &run->blocked, NULL);
-	run->signal_fd = signalfd(-1, &run->blocked, SFD_CLOEXEC);
-	if (run->signal_fd < 0)
-		nr_die(errno, "signals");
-}
-
 /* Our side: a store, which is made where it is to be filled, or a file. */
 static void
 open_side(struct run *run)
@@ -648,7 +633,7 @@ run_loop(struct run *run)
 	need(nr_timer_new(&run->flush, run->net, on_flush, run), "network");
 	nr_timer_set(run->flush, FLUSH_MS);
 	nr_net_on_wake(run->net, on_wake, run);
-	need(nr_watch_new(&run->signals, run->net, run->signal_fd,
+	need(nr_watch_new(&run->signals, run->net, run->caught.fd,
 	    NR_WATCH_IN, on_signal, run), "signals");
 	if (run->o.follow && run->directions & NR_SYNC_UP) {
 		need(nr_store_bell_fd(run->st, &run->bell_fd), "store");
@@ -691,11 +676,8 @@ finish(struct run *run)
 	nr_verifier_free(run->signer.hasher);
 	nr_key_free(run->key);
 	nr_filters_free(run->filters, run->o.nfilters);
-	if (run->signo != 0) {
-		(void)sigprocmask(SIG_UNBLOCK, &run->blocked, NULL);
-		(void)signal(run->signo, SIG_DFL);
-		(void)raise(run->signo);
-	}
+	if (run->caught.last != 0)
+		nr_signals_die(&run->caught);
 	return status;
 }
 
@@ -834,6 +816,7 @@ main(int argc, char *argv[])
 		{ "up", no_argument, NULL, OPT_UP },
 		NR_LONG_KEY, NR_LONG_COMMON, { NULL, 0, NULL, 0 }
 	};
+	static const int ends[] = { SIGINT, SIGTERM, SIGHUP, 0 };
 	static struct run run = { .key_args = NR_KEY_ARGS };
 	int ch;
 
@@ -870,7 +853,7 @@ main(int argc, char *argv[])
 	    argc - optind, &run.o.nfilters);
 	choose_peer(&run);
 	run.key = nr_key_load(&run.key_args);
-	catch_signals(&run);
+	nr_signals_catch(&run.caught, ends);
 	open_side(&run);
 	make_net(&run);
 	make_syncer(&run);

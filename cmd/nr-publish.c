@@ -8,13 +8,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "keyopt.h"
 #include "publish.h"
 #include "relayopt.h"
+#include "signals.h"
 #include "storeopt.h"
 #include "tool.h"
 #include "util/err.h"
@@ -58,13 +58,12 @@ struct run {
 	struct nr_relays		 relays;
 	struct nr_timer			*tick;
 	struct nr_watch			*signals;
-	int				 signal_fd;
-	sigset_t			 blocked;
+	struct nr_signals		 caught;
 	struct nr_meter			 meter;
 	const char			*ca_file, *report, *resume, *rejects;
 	int				 progress;
 	int				 rc;	/* of the input: NR_EOF */
-	int				 closing, signo;
+	int				 closing;
 	int64_t				 saved, closed;
 };
 
@@ -200,37 +199,17 @@ static void
 on_signal(void *ctx, unsigned events)
 {
 	struct run *run = ctx;
-	struct signalfd_siginfo si;
 
 	(void)events;
-	if (read(run->signal_fd, &si, sizeof(si)) != (ssize_t)sizeof(si))
-		return;
-	run->signo = (int)si.ssi_signo;
-	nr_net_stop(run->p.net);
-}
-
-/* Before any thread is made, so that none of them takes these. */
-static void
-catch_signals(struct run *run)
-{
-	sigemptyset(&run->blocked);
-	sigaddset(&run->blocked, SIGHUP);
-	sigaddset(&run->blocked, SIGINT);
-	sigaddset(&run->blocked, SIGTERM);
-	(void)sigprocmask(SIG_BLOCK, &run->blocked, NULL);
-	run->signal_fd = signalfd(-1, &run->blocked, SFD_CLOEXEC);
-	if (run->signal_fd < 0)
-		nr_die(errno, "signals");
+	if (nr_signals_take(&run->caught) != 0)
+		nr_net_stop(run->p.net);
 }
 
 static _Noreturn void
 end_by(struct run *run)
 {
 	nr_out_flush();
-	(void)signal(run->signo, SIG_DFL);
-	(void)sigprocmask(SIG_UNBLOCK, &run->blocked, NULL);
-	(void)raise(run->signo);
-	abort();	/* it was ignored when we began */
+	nr_signals_die(&run->caught);
 }
 
 static void
@@ -246,7 +225,7 @@ loop(struct run *run)
 	struct nr_pub *p = &run->p;
 
 	need(nr_timer_new(&run->tick, p->net, on_tick, run), "timer");
-	need(nr_watch_new(&run->signals, p->net, run->signal_fd, NR_WATCH_IN,
+	need(nr_watch_new(&run->signals, p->net, run->caught.fd, NR_WATCH_IN,
 	    on_signal, run), "signals");
 	nr_net_on_wake(p->net, on_wake, run);
 	run->feed = nr_pub_feed_new(&run->feed_options, p->net);
@@ -261,6 +240,7 @@ loop(struct run *run)
 static void
 start(struct run *run)
 {
+	static const int ends[] = { SIGHUP, SIGINT, SIGTERM, 0 };
 	struct nr_pub *p = &run->p;
 	const char *why = NULL;
 	unsigned i;
@@ -279,7 +259,7 @@ start(struct run *run)
 	p->rng.state = (uint64_t)nr_now_ns() ^ (uint64_t)getpid() << 32;
 	need(nr_verifier_new(&p->hasher), "memory");
 	need(nr_sha256_new(&p->sha), "memory");
-	catch_signals(run);
+	nr_signals_catch(&run->caught, ends);
 	rc = nr_net_new(&p->net, run->ca_file, p->nrelays, &why);
 	if (rc == NR_EINVAL)
 		nr_bad_usage("%s: %s", run->ca_file, why);
@@ -316,7 +296,7 @@ finish(struct run *run)
 	if (run->report != NULL)
 		nr_pub_report(p, run->report);
 	nr_key_free(p->key);
-	if (run->signo != 0)
+	if (run->caught.last != 0)
 		end_by(run);
 	if (run->rc != 0 && run->rc != NR_EOF) {
 		nr_out_flush();

@@ -9,7 +9,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "filteropt.h"
@@ -140,13 +139,11 @@ on_wake(void *ctx)
 static void
 on_signal(void *ctx, unsigned events)
 {
-	struct signalfd_siginfo info;
 	struct req *q = ctx;
 
 	(void)events;
-	if (read(q->signals, &info, sizeof(info)) < 0)
-		return;
-	cut_short(q, "interrupted");
+	if (nr_signals_take(&q->signals) != 0)
+		cut_short(q, "interrupted");
 }
 
 static void
@@ -155,22 +152,6 @@ on_limit(void *ctx)
 	struct req *q = ctx;
 
 	cut_short(q, "time is up");
-}
-
-/* SIGINT and SIGTERM are read by the loop; threads inherit the mask. */
-static int
-signal_fd(void)
-{
-	sigset_t set;
-	int fd;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	(void)pthread_sigmask(SIG_BLOCK, &set, NULL);
-	if ((fd = signalfd(-1, &set, SFD_CLOEXEC)) < 0)
-		nr_die(errno, "signals");
-	return fd;
 }
 
 static void
@@ -213,16 +194,17 @@ start(struct req *q)
 static void
 run(struct req *q)
 {
+	static const int ends[] = { SIGINT, SIGTERM, 0 };
 	struct nr_watch *signals;
 	int rc;
 
-	q->signals = signal_fd();
+	nr_signals_catch(&q->signals, ends);
 	start(q);
-	rc = nr_watch_new(&signals, q->net, q->signals, NR_WATCH_IN, on_signal, q);
+	rc = nr_watch_new(&signals, q->net, q->signals.fd, NR_WATCH_IN, on_signal, q);
 	if (rc != NR_OK || (rc = nr_net_run(q->net)) != NR_OK)
 		nr_die(rc, "network");
 	nr_watch_free(signals);
-	close(q->signals);
+	close(q->signals.fd);
 	if (q->sieve != NULL)
 		nr_sieve_drain(q->sieve);
 }

@@ -12,15 +12,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "blocks.h"
 #include "event/pow.h"
 #include "event/sign.h"
 #include "keyopt.h"
-#include "rejects.h"
 #include "storeopt.h"
 #include "tool.h"
 #include "util/err.h"
-#include "util/lines.h"
-#include "util/pool.h"
 #include "util/times.h"
 
 #define WORK_MS	(60 * 60 * 1000)	/* for one event, unless told */
@@ -33,20 +31,6 @@ enum {
 	OPT_NOW = NR_OPT_FIRST,
 	OPT_POW,
 	OPT_POW_TIME
-};
-
-/* A block of drafts, what became of each, and the events. */
-struct job {
-	struct nr_block	 block;
-	struct verdict	*verdict;	/* one a line */
-	size_t		 nverdicts, cap;
-	struct nr_buf	 events;
-	const char	*file;		/* where it is from, for messages */
-};
-
-struct verdict {
-	enum nr_verdict	what;
-	size_t		pos;
 };
 
 /* What a thread has for itself. */
@@ -140,45 +124,31 @@ sign_line(struct run *run, struct hand *hand, struct nr_view line,
 	return NR_VALID;
 }
 
-static void
-note(struct job *job, enum nr_verdict v, size_t pos)
-{
-	if (job->nverdicts == job->cap) {
-		job->cap = job->cap == 0 ? 256 : job->cap * 2;
-		job->verdict = realloc(job->verdict,
-		    job->cap * sizeof(job->verdict[0]));
-		if (job->verdict == NULL)
-			nr_die(ENOMEM, "sign");
-	}
-	job->verdict[job->nverdicts].what = v;
-	job->verdict[job->nverdicts++].pos = pos;
-}
-
 /* What took work is not kept waiting for the rest of its block. */
 static void
-pass_on(struct job *job)
+pass_on(struct nr_line_job *job)
 {
-	nr_out(job->events.p, job->events.len);
+	nr_out(job->out.p, job->out.len);
 	nr_out_flush();
-	job->events.len = 0;
+	job->out.len = 0;
 }
 
 static void
 sign_block(void *ctx, unsigned worker, void *arg)
 {
 	struct run *run = ctx;
-	struct job *job = arg;
+	struct nr_line_job *job = arg;
 	struct nr_view line;
 	enum nr_verdict v;
 	size_t at = 0, pos;
 
-	job->nverdicts = 0;
-	job->events.len = 0;
+	job->judged.n = 0;
+	job->out.len = 0;
 	while (nr_block_line(&job->block, &at, &line)) {
 		pos = 0;
 		v = line.len == 0 ? NR_VALID : sign_line(run,
-		    &run->hand[worker], line, &job->events, &pos);
-		note(job, v, pos);
+		    &run->hand[worker], line, &job->out, &pos);
+		nr_judged_add(&job->judged, v, pos);
 		if (run->pow.bits > 0)
 			pass_on(job);
 	}
@@ -188,69 +158,11 @@ static void
 deliver_block(void *ctx, unsigned worker, void *arg)
 {
 	struct run *run = ctx;
-	struct job *job = arg;
-	struct nr_view line;
-	size_t at = 0, i;
+	struct nr_line_job *job = arg;
 
 	(void)worker;
-	if (job->block.too_long) {
-		run->rejected = 1;
-		nr_reject(run->rejects, job->file, job->block.first,
-		    NR_BAD_TOO_LONG, 0, NULL, 0);
-	}
-	for (i = 0; nr_block_line(&job->block, &at, &line); i++) {
-		if (job->verdict[i].what == NR_VALID)
-			continue;
-		run->rejected = 1;
-		nr_reject(run->rejects, job->file, job->block.first + i,
-		    job->verdict[i].what, job->verdict[i].pos, line.p,
-		    line.len);
-	}
+	run->rejected |= nr_line_job_reject(job, run->rejects);
 	pass_on(job);
-}
-
-static void
-clear_job(void *arg)
-{
-	struct job *job = arg;
-
-	nr_block_free(&job->block);
-	nr_buf_free(&job->events);
-	free(job->verdict);
-}
-
-/* What came before the failure is still delivered. */
-static _Noreturn void
-give_up(struct nr_pool *pool, const char *path, int rc)
-{
-	nr_pool_free(pool, clear_job);
-	nr_out_flush();
-	nr_die(rc, "%s", strcmp(path, "-") == 0 ? "stdin" : path);
-}
-
-static void
-sign_file(struct run *run, struct nr_pool *pool, const char *path)
-{
-	struct nr_lines in;
-	struct job *job;
-	int fd, rc;
-
-	if ((rc = nr_open_input(&fd, path)) != NR_OK)
-		give_up(pool, path, rc);
-	if ((rc = nr_lines_init(&in, fd, run->limits.bytes, 0)) != NR_OK)
-		nr_die(rc, "%s", path);
-	for (;;) {
-		job = nr_pool_claim(pool);
-		job->file = strcmp(path, "-") == 0 ? NULL : path;
-		if ((rc = nr_lines_block(&in, &job->block)) != NR_OK)
-			break;
-		nr_pool_submit(pool);
-	}
-	if (rc != NR_EOF)
-		give_up(pool, path, rc);
-	nr_lines_free(&in);
-	if (fd != STDIN_FILENO)
-		close(fd);
 }
 
 static void
@@ -292,15 +204,15 @@ sign_all(struct run *run, const struct nr_key_args *key, char **file,
 	if ((run->key = nr_key_load(key)) == NULL)
 		nr_bad_usage("no key: -K, --key-fd or $NOSTR_SECRET_KEY");
 	start(run, workers);
-	rc = nr_pool_new(&pool, workers, 2 * workers + 2, sizeof(struct job),
+	rc = nr_pool_new(&pool, workers, 2 * workers + 2, sizeof(struct nr_line_job),
 	    sign_block, deliver_block, run);
 	if (rc != NR_OK)
 		nr_die(rc, "threads");
 	if (nfiles == 0)
-		sign_file(run, pool, "-");
+		nr_lines_through(pool, "-", run->limits.bytes);
 	for (i = 0; i < nfiles; i++)
-		sign_file(run, pool, file[i]);
-	nr_pool_free(pool, clear_job);
+		nr_lines_through(pool, file[i], run->limits.bytes);
+	nr_pool_free(pool, nr_line_job_clear);
 	finish(run, workers);
 }
 

@@ -6,35 +6,19 @@
  * soon as it is done, so that a slow stream is passed on at once.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "blocks.h"
 #include "event/verify.h"
 #include "tool.h"
 #include "util/err.h"
-#include "util/lines.h"
-#include "util/pool.h"
-#include "rejects.h"
 
 static const char usage[] =
     "usage: nr-verify [-qv] [-j threads] [-m bytes] [-r file] [file ...]\n";
-
-/* A block of lines and what was found out about each. */
-struct job {
-	struct nr_block	 block;
-	struct verdict	*verdict;	/* one a line */
-	size_t		 nverdicts, cap;
-	const char	*file;		/* where it is from, for messages */
-};
-
-struct verdict {
-	enum nr_verdict	what;
-	size_t		pos;
-};
 
 /* What the threads of one run share. */
 struct run {
@@ -66,34 +50,20 @@ judge(struct run *run, unsigned worker, struct nr_view line, size_t *pos)
 }
 
 static void
-note(struct job *job, enum nr_verdict v, size_t pos)
-{
-	if (job->nverdicts == job->cap) {
-		job->cap = job->cap == 0 ? 256 : job->cap * 2;
-		job->verdict = realloc(job->verdict,
-		    job->cap * sizeof(job->verdict[0]));
-		if (job->verdict == NULL)
-			nr_die(ENOMEM, "verify");
-	}
-	job->verdict[job->nverdicts].what = v;
-	job->verdict[job->nverdicts++].pos = pos;
-}
-
-static void
 verify_block(void *ctx, unsigned worker, void *arg)
 {
 	struct run *run = ctx;
-	struct job *job = arg;
+	struct nr_line_job *job = arg;
 	struct nr_view line;
 	enum nr_verdict v;
 	size_t at = 0, pos;
 
-	job->nverdicts = 0;
+	job->judged.n = 0;
 	while (nr_block_line(&job->block, &at, &line)) {
 		pos = 0;
 		v = line.len == 0 ? NR_VALID :
 		    judge(run, worker, line, &pos);
-		note(job, v, pos);
+		nr_judged_add(&job->judged, v, pos);
 	}
 }
 
@@ -101,72 +71,19 @@ static void
 deliver_block(void *ctx, unsigned worker, void *arg)
 {
 	struct run *run = ctx;
-	struct job *job = arg;
+	struct nr_line_job *job = arg;
 	struct nr_view line;
 	size_t at = 0, i;
 
 	(void)worker;
-	if (job->block.too_long) {
-		run->rejected = 1;
-		nr_reject(run->rejects, job->file, job->block.first,
-		    NR_BAD_TOO_LONG, 0, NULL, 0);
-	}
+	run->rejected |= nr_line_job_reject(job, run->rejects);
 	for (i = 0; nr_block_line(&job->block, &at, &line); i++) {
 		if (line.len == 0)
 			continue;	/* an empty line is no event */
-		if (job->verdict[i].what != NR_VALID) {
-			run->rejected = 1;
-			nr_reject(run->rejects, job->file,
-			    job->block.first + i, job->verdict[i].what,
-			    job->verdict[i].pos, line.p, line.len);
-		}
-		if ((job->verdict[i].what == NR_VALID) != run->invert)
+		if ((job->judged.line[i].what == NR_VALID) != run->invert)
 			nr_out(line.p, line.len + 1);
 	}
 	nr_out_flush();
-}
-
-static void
-clear_job(void *arg)
-{
-	struct job *job = arg;
-
-	nr_block_free(&job->block);
-	free(job->verdict);
-}
-
-/* What came before the failure is still delivered. */
-static _Noreturn void
-give_up(struct nr_pool *pool, const char *path, int rc)
-{
-	nr_pool_free(pool, clear_job);
-	nr_out_flush();
-	nr_die(rc, "%s", strcmp(path, "-") == 0 ? "stdin" : path);
-}
-
-static void
-verify_file(struct run *run, struct nr_pool *pool, const char *path)
-{
-	struct nr_lines in;
-	struct job *job;
-	int fd, rc;
-
-	if ((rc = nr_open_input(&fd, path)) != NR_OK)
-		give_up(pool, path, rc);
-	if ((rc = nr_lines_init(&in, fd, run->limits.bytes, 0)) != NR_OK)
-		nr_die(rc, "%s", path);
-	for (;;) {
-		job = nr_pool_claim(pool);
-		job->file = strcmp(path, "-") == 0 ? NULL : path;
-		if ((rc = nr_lines_block(&in, &job->block)) != NR_OK)
-			break;
-		nr_pool_submit(pool);
-	}
-	if (rc != NR_EOF)
-		give_up(pool, path, rc);
-	nr_lines_free(&in);
-	if (fd != STDIN_FILENO)
-		close(fd);
 }
 
 static void
@@ -239,15 +156,15 @@ main(int argc, char *argv[])
 		}
 	run.rejects = nr_rejects_open(rejects);
 	start(&run, threads);
-	rc = nr_pool_new(&pool, threads, 2 * threads + 2, sizeof(struct job),
+	rc = nr_pool_new(&pool, threads, 2 * threads + 2, sizeof(struct nr_line_job),
 	    verify_block, deliver_block, &run);
 	if (rc != NR_OK)
 		nr_die(rc, "threads");
 	if (optind == argc)
-		verify_file(&run, pool, "-");
+		nr_lines_through(pool, "-", run.limits.bytes);
 	for (i = optind; i < argc; i++)
-		verify_file(&run, pool, argv[i]);
-	nr_pool_free(pool, clear_job);
+		nr_lines_through(pool, argv[i], run.limits.bytes);
+	nr_pool_free(pool, nr_line_job_clear);
 	finish(&run, threads);
 	return run.rejected ? NR_EX_NO : NR_EX_OK;
 }

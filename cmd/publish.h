@@ -153,7 +153,7 @@ struct nr_pub_relay {
 	uint64_t		 next;		/* to be taken */
 	struct nr_pub_flight	*flight;	/* in the order of the input */
 	unsigned		 nflights, unanswered;
-	unsigned		 room, streak;	/* of the window, for now */
+	unsigned		 room, streak;	/* of the window: it shrinks and grows */
 	int			 begun, reached, over;
 	int64_t			 progress;	/* when it was last of use */
 	int64_t			 pause;		/* nothing is sent before */

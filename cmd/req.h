@@ -15,6 +15,7 @@
 #include "filter/hll.h"
 #include "relayopt.h"
 #include "sieve.h"
+#include "signals.h"
 
 struct req;
 
@@ -92,7 +93,7 @@ struct req {
 	int			 paused;
 	struct nr_timer		*limit;		/* of the whole */
 	int			 stopping;	/* 1: politely, 2: at once */
-	int			 signals;	/* their descriptor */
+	struct nr_signals	 signals;
 	int64_t			 began;
 };
 

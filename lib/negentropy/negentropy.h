@@ -30,7 +30,8 @@ struct nr_neg {
 };
 
 /*
- * The set is borrowed; it may be exchanged for another between messages.
+ * The set is borrowed; it may be exchanged for another between messages, and
+ * come with the first.
  * limit    0 or at least NR_NEG_FRAME_MIN
  */
 int	nr_neg_init(struct nr_neg *n, const struct nr_neg_set *set,

@@ -179,20 +179,17 @@ sums_are_public(const struct nr_relay_config *c)
 	return 1;
 }
 
-/* The kinds that are not in the sums, private ones or the others. */
-static int
-add_kinds(struct nr_buf *b, const struct nr_relay_config *c, int private,
-    size_t *n)
+/* Of the kinds that are not in the sums, leave private ones or the others. */
+static void
+keep_kinds(struct nr_filter *f, const struct nr_relay_config *c, int private)
 {
-	static const unsigned kinds[] = { 4, 1059, 21059 };
-	size_t i;
-	int rc = nr_buf_adds(b, "{\"kinds\":[");
+	size_t i, kept = 0;
 
-	for (*n = i = 0; rc == NR_OK && i < 3; i++)
-		if ((nr_kind_private(c, kinds[i]) && !c->trusts) == private)
-			rc = nr_buf_addf(b, "%s%u", (*n)++ > 0 ? "," : "",
-			    kinds[i]);
-	return rc != NR_OK ? rc : nr_buf_adds(b, "]");
+	for (i = 0; i < f->nkinds; i++)
+		if ((nr_kind_private(c, f->kinds[i]) && !c->trusts) ==
+		    private)
+			f->kinds[kept++] = f->kinds[i];
+	f->nkinds = kept;
 }
 
 static int
@@ -216,24 +213,23 @@ add_extra(struct nr_sync *y, const struct nr_filter *range, const char *name)
 	struct nr_filter *f = &y->extra[y->nextra];
 	struct nr_buf b = { 0 };
 	const char *why;
-	size_t n;
 	int rc;
 
-	rc = add_kinds(&b, y->conn->relay->config, name != NULL, &n);
+	rc = nr_buf_adds(&b, "{\"kinds\":[" NR_KINDS_CONFIDENTIAL "]");
 	if (rc == NR_OK && name != NULL)
 		rc = add_keys(&b, y->conn, name);
 	if (rc == NR_OK)
 		rc = nr_buf_adds(&b, "}");
-	if (rc == NR_OK && n > 0) {
+	if (rc == NR_OK)
 		rc = nr_filter_parse(f, b.p, b.len, &nr_filter_limits_none,
 		    &why);
-		if (rc == NR_OK)
-			y->nextra++;
-		if (rc == NR_OK)
-			rc = nr_filter_narrow(f, range);
-	}
 	nr_buf_free(&b);
-	return rc;
+	if (rc != NR_OK)
+		return rc;
+	y->nextra++;
+	/* A list that is empty matches nothing. */
+	keep_kinds(f, y->conn->relay->config, name != NULL);
+	return nr_filter_narrow(f, range);
 }
 
 int

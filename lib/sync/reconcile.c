@@ -301,7 +301,6 @@ nr_reconcile_new(struct nr_reconcile **out, struct nr_peer *p,
     struct nr_reconcile_figures *figures)
 {
 	struct nr_reconcile *r;
-	const struct nr_neg_set *set;
 	int rc;
 
 	if ((r = calloc(1, sizeof(*r))) == NULL)
@@ -315,10 +314,9 @@ nr_reconcile_new(struct nr_reconcile **out, struct nr_peer *p,
 	if ((r->filter = strdup(filter)) == NULL)
 		rc = ENOMEM;
 	else if ((rc = nr_timer_new(&r->timer, nr_peer_net(p), on_timer,
-	    r)) == NR_OK && (rc = nr_side_begin(side, &set)) == NR_OK) {
-		rc = nr_neg_init(&r->neg, set, o->frame_limit);
-		nr_side_end(side);
-	}
+	    r)) == NR_OK)
+		/* The set comes with each message. */
+		rc = nr_neg_init(&r->neg, NULL, o->frame_limit);
 	if (rc == NR_OK)
 		rc = reconcile(r, NULL, 0, NULL, NULL);
 	if (rc == NR_OK)
