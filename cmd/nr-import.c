@@ -149,21 +149,6 @@ new_item(struct job *job)
 	return &job->item[job->nitems];
 }
 
-/* Is this request to vanish meant for every relay (NIP-62)? */
-static int
-names_all_relays(const struct nr_event *ev)
-{
-	struct nr_tags it;
-	struct nr_tag tag;
-
-	nr_tags_start(&it, ev->tags);
-	while (nr_tags_next(&it, &tag))
-		if (nr_tag_is(&tag, "relay") && tag.nitems > 1 &&
-		    nr_view_is(tag.value, "ALL_RELAYS"))
-			return 1;
-	return 0;
-}
-
 static enum nr_verdict
 check_line(struct run *run, struct nr_verifier *v, struct job *job,
     struct nr_view line, size_t *pos)
@@ -180,7 +165,7 @@ check_line(struct run *run, struct nr_verifier *v, struct job *job,
 	what = nr_verify_event(v, &item->ev, run->trust);
 	/* Which relay this store is for is not known here. */
 	item->vanish = what == NR_VALID && item->ev.kind == NR_KIND_VANISH &&
-	    names_all_relays(&item->ev);
+	    nr_event_vanish_all(&item->ev);
 	if (what == NR_VALID) {
 		job->normal.len += item->line.len;
 		job->nitems++;
@@ -246,7 +231,8 @@ count_invalid(struct run *run, struct job *job)
 			continue;
 		run->invalid[job->judged.line[i].what]++;
 		nr_reject(run->rejects, job->file, job->block.first + i,
-		    job->judged.line[i].what, job->judged.line[i].pos, line.p, line.len);
+		    job->judged.line[i].what, job->judged.line[i].pos, line.p,
+		    line.len);
 	}
 }
 

@@ -33,6 +33,19 @@ rc 0 'a command'	nr-negentropy -S c --exec 'nr-negentropy -S b --stdio'
 ids c >got; same 'leads to a store'	want got
 rc 0 'a new store'	nr-negentropy -S c --up --private --protected ./new
 ids new >got; same 'is filled'		want got
+# A request to vanish that is moved is acted upon, as one that is imported.
+now=$(date +%s)
+draft() { nr-sign -q -K key | nr-import -q -S "$1" >sum; }
+printf '%064d\n' 5 >key
+printf '{"kind":1,"content":"before","tags":[],"created_at":%d}\n' $((now - 50)) | draft gone
+printf '{"kind":62,"content":"","tags":[["relay","ALL_RELAYS"]],"created_at":%d}\n' $((now - 20)) | draft asked
+rc 0 'a request to vanish'	nr-negentropy -S gone ./asked
+is 'is acted upon'	62 "$(nr-export -S gone | jq .kind)"
+rc 0 'and nothing is left'	nr-store -S gone check
+printf '{"kind":1,"content":"late","tags":[],"created_at":%d}\n' $((now - 30)) | draft late
+rc 0 'what comes after it'	nr-negentropy -S gone ./late
+is 'stays away'		62 "$(nr-export -S gone | jq .kind)"
+
 rc 3 'a command that is none'	nr-negentropy -S c --tries 1 --exec 'exit 1'
 rc 3 'a command that says nothing'	nr-negentropy -S c --tries 1 --exec true
 rc 3 'a command that talks nonsense'	nr-negentropy -S c --tries 1 --exec 'echo hello; cat'

@@ -130,6 +130,20 @@ nr_event_d(const struct nr_event *ev)
 }
 
 int
+nr_event_vanish_all(const struct nr_event *ev)
+{
+	struct nr_tags it;
+	struct nr_tag tag;
+
+	nr_tags_start(&it, ev->tags);
+	while (nr_tags_next(&it, &tag))
+		if (nr_tag_is(&tag, "relay") && tag.nitems > 1 &&
+		    nr_view_is(tag.value, "ALL_RELAYS"))
+			return 1;
+	return 0;
+}
+
+int
 nr_event_protected(const struct nr_event *ev)
 {
 	struct nr_tags it;

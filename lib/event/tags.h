@@ -56,6 +56,9 @@ struct nr_view nr_event_d(const struct nr_event *ev);
 /* Take the next p tag's key, as of a gift wrap's recipients. */
 int	nr_next_recipient(struct nr_tags *it, unsigned char key[32]);
 
+/* Does a request to vanish (NIP-62) name every relay? */
+int	nr_event_vanish_all(const struct nr_event *ev);
+
 /* Does it hold NIP-70's tag, "-"? */
 int	nr_event_protected(const struct nr_event *ev);
 

@@ -155,13 +155,14 @@ nr_access_vanish(struct nr_conn *c, const struct nr_event *ev)
 	struct nr_tag tag;
 	int named = 0;
 
+	if (nr_event_vanish_all(ev))
+		return NULL;
 	nr_tags_start(&it, ev->tags);
 	while (nr_tags_next(&it, &tag)) {
 		if (tag.nitems < 2 || !nr_tag_is(&tag, "relay"))
 			continue;
 		named = 1;
-		if (nr_view_is(tag.value, "ALL_RELAYS") ||
-		    nr_access_is_own_url(c, tag.value))
+		if (nr_access_is_own_url(c, tag.value))
 			return NULL;
 	}
 	return named ? "blocked: this request to vanish names other relays" :

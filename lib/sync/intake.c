@@ -10,14 +10,21 @@
 #include <string.h>
 #include <time.h>
 
+#include "event/tags.h"
 #include "event/verify.h"
 #include "util/buf.h"
 #include "util/err.h"
 #include "util/pool.h"
 #include "util/times.h"
 
+/*
+ * A block is closed at the first of these where a thread waits for it, and at
+ * the second in any case: each costs the disk one write.
+ */
 #define BLOCK_BYTES	((size_t)128 << 10)
 #define BLOCK_EVENTS	200
+#define BLOCK_BYTES_MAX	((size_t)2 << 20)
+#define BLOCK_EVENTS_MAX 2000
 #define BUSY_MS		50	/* for another merge, before going on */
 
 /* Some events. */
@@ -36,7 +43,7 @@ struct nr_intake {
 	struct nr_pool			*pool;
 	struct block			*open;		/* being gathered */
 	atomic_uint			 under_way;	/* blocks submitted */
-	atomic_int			 failed;
+	atomic_int			 failed, ending;
 	pthread_mutex_t			 lock;
 	struct nr_intake_figures	 figures;
 };
@@ -67,12 +74,14 @@ check_one(struct nr_intake *in, struct nr_verifier *v, struct nr_item *item)
 	enum nr_verdict what;
 
 	memset(&item->ev, 0, sizeof(item->ev));
-	item->vanish = 0;
 	if (!nr_event_view(&item->ev, item->line.p, item->line.len))
 		return "malformed";
 	item->ev.flags |= NR_EVENT_NORMAL;
 	what = nr_verify_event(v, &item->ev, in->o.trust ? NR_TRUST_ALL :
 	    NR_TRUST_NOTHING);
+	/* Which relay this store is for is not known here. */
+	item->vanish = item->ev.kind == NR_KIND_VANISH &&
+	    nr_event_vanish_all(&item->ev);
 	return what == NR_VALID ? NULL : nr_verdict_name(what);
 }
 
@@ -131,12 +140,34 @@ hand_over(struct nr_intake *in, struct block *b)
 }
 
 static int
+stop_vanishing(void *ctx)
+{
+	struct nr_intake *in = ctx;
+
+	return atomic_load(&in->ending);
+}
+
+static int
+any_vanish(const struct block *b)
+{
+	size_t i;
+
+	for (i = 0; i < b->nitems; i++)
+		if (b->item[i].vanish && b->item[i].result == NR_PUT_STORED)
+			return 1;
+	return 0;
+}
+
+static int
 put(struct nr_intake *in, struct block *b)
 {
 	int rc;
 
 	rc = nr_store_put(in->o.st, b->item, b->nitems, in->o.put_flags,
 	    time(NULL));
+	/* It cannot be seen any more; whoever is next would go on. */
+	if (rc == NR_OK && any_vanish(b))
+		rc = nr_store_vanish(in->o.st, stop_vanishing, in);
 	if (rc == NR_OK && nr_store_settle(in->o.st, 0) == NR_EBUSY)
 		nr_sleep_ms(BUSY_MS);
 	return rc;
@@ -185,6 +216,15 @@ nr_intake_flush(struct nr_intake *in)
 	nr_pool_submit(in->pool);
 }
 
+static int
+enough(struct nr_intake *in, const struct block *b)
+{
+	if (b->text.len >= BLOCK_BYTES_MAX || b->nitems >= BLOCK_EVENTS_MAX)
+		return 1;
+	return (b->text.len >= BLOCK_BYTES || b->nitems >= BLOCK_EVENTS) &&
+	    atomic_load(&in->under_way) <= in->nworkers;
+}
+
 int
 nr_intake_add(struct nr_intake *in, struct nr_view line)
 {
@@ -203,7 +243,8 @@ nr_intake_add(struct nr_intake *in, struct nr_view line)
 	}
 	(void)nr_buf_add(&b->text, line.p, line.len);
 	(void)nr_buf_add(&b->text, "\n", 1);
-	if (b->text.len >= BLOCK_BYTES || ++b->nitems >= BLOCK_EVENTS)
+	b->nitems++;
+	if (enough(in, b))
 		nr_intake_flush(in);
 	return NR_OK;
 }
@@ -254,6 +295,7 @@ nr_intake_free(struct nr_intake *in)
 
 	if (in == NULL)
 		return;
+	atomic_store(&in->ending, 1);
 	if (in->pool != NULL)
 		nr_pool_free(in->pool, clear);
 	for (i = 0; in->verifier != NULL && i < in->nworkers; i++)
