@@ -34,7 +34,8 @@ struct req_want {
 	struct nr_fetch		*live, *stored, *gap;
 	int			 begun;		/* what is stored */
 	unsigned		 losses;	/* of connections, made up for */
-	int64_t			 gap_since;	/* while there is a gap */
+	int			 more;		/* after this gap, another: */
+	int64_t			 more_since;
 };
 
 struct req_relay {

@@ -80,6 +80,20 @@ on_refused(struct nr_fetch *f, void *ctx, enum nr_fetch_refusal why,
 		w->relay->malformed++;
 }
 
+static void	next_gap(struct req_want *w);
+
+static void
+forget(struct req_want *w, const struct nr_fetch *f)
+{
+	if (f == w->live)
+		w->live = NULL;
+	else if (f == w->stored)
+		w->stored = NULL;
+	else
+		w->gap = NULL;
+	w->relay->open--;
+}
+
 static void
 on_end(struct nr_fetch *f, void *ctx, enum nr_fetch_status status,
     const char *text)
@@ -87,20 +101,16 @@ on_end(struct nr_fetch *f, void *ctx, enum nr_fetch_status status,
 	struct req_want *w = ctx;
 	struct req_relay *r = w->relay;
 
-	if (f == w->live)
-		w->live = NULL;
-	else if (f == w->stored)
-		w->stored = NULL;
-	else
-		w->gap = NULL;
-	r->open--;
+	forget(w, f);
 	switch (status) {
 	case NR_FETCH_DONE:
 		r->answered = 1;
+		next_gap(w);
 		break;
 	case NR_FETCH_PARTIAL:
 		r->answered = 1;
 		set_status(r, REQ_PARTIAL, NR_FAULT_NONE, text);
+		next_gap(w);
 		break;
 	case NR_FETCH_REFUSED:
 		r->answered = 1;
@@ -126,11 +136,10 @@ static const struct nr_fetch_calls fetch_calls = {
 
 static void
 begin(struct req_want *w, struct nr_fetch **out, enum nr_fetch_mode mode,
-    const struct nr_filter *filter, uint64_t page)
+    const struct nr_filter *filter)
 {
 	struct nr_fetch_options o = {
-		.mode = mode, .idle_ms = w->relay->req->timeout_ms,
-		.page = page
+		.mode = mode, .idle_ms = w->relay->req->timeout_ms
 	};
 	int rc;
 
@@ -144,7 +153,7 @@ static void
 begin_stored(struct req_want *w)
 {
 	begin(w, &w->stored, w->relay->req->paginate ? NR_FETCH_PAGES :
-	    NR_FETCH_ONCE, w->filter, 0);
+	    NR_FETCH_ONCE, w->filter);
 }
 
 /* From when on something may have been missed. */
@@ -159,28 +168,43 @@ resume_at(const struct req_relay *r)
 	return at > 0 ? at : 0;
 }
 
-/* What was stored while the connection was away. */
 static void
-begin_gap(struct req_want *w)
+begin_gap(struct req_want *w, int64_t at)
 {
 	struct nr_filter f = *w->filter;	/* only borrowed */
-	int64_t at = resume_at(w->relay);
-	uint64_t page = 0;
 
-	/* One that was interrupted too has not come down to its end. */
-	if (w->gap != NULL) {
-		page = nr_fetch_page(w->gap);
-		nr_fetch_cancel(w->gap);
-		w->relay->open--;
-		if (w->gap_since < at)
-			at = w->gap_since;
-	}
-	w->gap_since = at;
 	if (!(f.has & NR_FILTER_SINCE) || f.since < at)
 		f.since = at;
 	f.has |= NR_FILTER_SINCE;
 	f.has &= ~NR_FILTER_LIMIT;
-	begin(w, &w->gap, NR_FETCH_PAGES, &f, page);
+	begin(w, &w->gap, NR_FETCH_PAGES, &f);
+}
+
+/*
+ * What was stored while the connection was away.  A gap that is being
+ * filled goes on from where it was; this one is next.
+ */
+static void
+fill_gap(struct req_want *w)
+{
+	int64_t at = resume_at(w->relay);
+
+	if (w->gap == NULL) {
+		begin_gap(w, at);
+		return;
+	}
+	if (!w->more || at < w->more_since)
+		w->more_since = at;
+	w->more = 1;
+}
+
+static void
+next_gap(struct req_want *w)
+{
+	if (!w->more || w->gap != NULL)
+		return;
+	w->more = 0;
+	begin_gap(w, w->more_since);
 }
 
 static void
@@ -195,7 +219,7 @@ on_live(struct nr_fetch *f, void *ctx)
 		w->begun = 1;
 		begin_stored(w);
 	} else if (w->losses != w->relay->losses)
-		begin_gap(w);
+		fill_gap(w);
 	w->losses = w->relay->losses;
 }
 
@@ -420,7 +444,7 @@ req_relay_start(struct req_relay *r)
 		r->want[i].filter = &q->filters[i];
 		if (q->stream)
 			begin(&r->want[i], &r->want[i].live, NR_FETCH_LIVE,
-			    &q->filters[i], 0);
+			    &q->filters[i]);
 		else
 			begin_stored(&r->want[i]);
 	}

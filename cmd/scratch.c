@@ -36,7 +36,7 @@ nr_scratch_make(struct nr_scratch *s)
 		nr_die(errno, "%s", s->dir);
 	snprintf(s->path, sizeof(s->path), "%s/socket", s->dir);
 	made = s;
-	(void)atexit(remove_made);
+	nr_at_end(remove_made);
 }
 
 void

@@ -10,7 +10,7 @@ struct nr_scratch {
 };
 
 /*
- * One at a time, removed at the latest when the program exits; s must last
+ * One at a time, removed at the latest when the program ends; s must last
  * as long.  In $TMPDIR, where its name is short enough, or /tmp; or end.
  */
 void	nr_scratch_make(struct nr_scratch *s);

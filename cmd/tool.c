@@ -167,6 +167,15 @@ nr_out_to(int fd, const char *name)
 	out.name = name;
 }
 
+static void (*at_end)(void);
+
+void
+nr_at_end(void (*fn)(void))
+{
+	at_end = fn;
+	(void)atexit(fn);
+}
+
 static void
 write_all(const char *p, size_t n)
 {
@@ -177,6 +186,8 @@ write_all(const char *p, size_t n)
 		if (w < 0 && errno == EINTR)
 			continue;
 		if (w < 0 && errno == EPIPE) {
+			if (at_end != NULL)
+				at_end();
 			/* libwebsockets has it ignored. */
 			(void)signal(SIGPIPE, SIG_DFL);
 			(void)raise(SIGPIPE);

@@ -69,6 +69,9 @@ void	nr_outs(const char *s);
 void	nr_out_flush(void);
 void	nr_out_close(void);	/* flush, close, check both */
 
+/* Have fn called when the program exits, also where SIGPIPE is its end. */
+void	nr_at_end(void (*fn)(void));
+
 /* Read an option's number from least to most, or end with status 2. */
 uint64_t nr_number(const char *arg, const char *what, uint64_t least,
 	    uint64_t most);

@@ -33,6 +33,7 @@ struct nr_fetch {
 	int			 proving;	/* waits for AUTH */
 	int			 proved;	/* has had its AUTH */
 	struct nr_timer		 timer;		/* answer due, or ask again */
+	int64_t			 since;		/* it is waited for */
 	unsigned		 retries;
 	int			 delayed;	/* will be asked by the timer */
 	int			 had_limit;
@@ -159,12 +160,6 @@ finish(struct nr_fetch *f, enum nr_fetch_status status, const char *text)
 		f->calls.end(f, f->ctx, status, text);
 }
 
-uint64_t
-nr_fetch_page(const struct nr_fetch *f)
-{
-	return f->limit;
-}
-
 void
 nr_fetch_cancel(struct nr_fetch *f)
 {
@@ -184,6 +179,7 @@ nr_fetch_cancel(struct nr_fetch *f)
 static void
 set_idle(struct nr_fetch *f)
 {
+	f->since = nr_peer_listened(f->fr->peer);
 	nr_timer_set(&f->timer, f->o.idle_ms);
 }
 
@@ -252,10 +248,14 @@ on_timer(void *ctx)
 {
 	struct nr_fetch *f = ctx;
 	struct nr_fetcher *fr = f->fr;
+	int64_t left = nr_peer_due(fr->peer, f->since, f->o.idle_ms);
 
 	fr->busy++;
 	if (f->delayed)
 		ask(f);
+	else if (left > 0)
+		/* Not all of the time it could be heard. */
+		nr_timer_set(&f->timer, left);
 	else if (f->o.mode == NR_FETCH_LIVE && f->asked) {
 		/* Some relays have no EOSE where there are no events. */
 		if (f->calls.live != NULL)
@@ -307,8 +307,6 @@ nr_fetch_new(struct nr_fetch **out, struct nr_fetcher *fr,
 	f->wanted = f->limit = f->had_limit ? f->filter.limit : PAGE;
 	if (o->mode == NR_FETCH_PAGES && f->limit == 0)
 		f->wanted = f->limit = 1;
-	if (o->page > 0 && o->page < f->limit)
-		f->limit = o->page;
 	nr_timer_init(&f->timer, nr_peer_net(fr->peer), on_timer, f);
 	/* Each time the peer is open they are asked in this order. */
 	for (at = &fr->first; *at != NULL; at = &(*at)->next)
@@ -616,9 +614,15 @@ ask_all(struct nr_fetcher *fr)
 void
 nr_fetcher_opened(struct nr_fetcher *fr)
 {
+	struct nr_fetch *f;
+
 	fr->open = 1;
 	fr->strays_now = 0;
-	ask_all(fr);
+	/* Also those that were to be asked by and by: now, in this order. */
+	fr->busy++;
+	for (f = fr->first; f != NULL; f = f->next)
+		ask(f);
+	leave(fr);
 }
 
 void
@@ -646,13 +650,17 @@ nr_fetcher_proved(struct nr_fetcher *fr, int accepted)
 	leave(fr);
 }
 
-/* A page that was cut is asked for anew, and smaller. */
+/*
+ * A page that was cut is asked for anew, and smaller than what came of it:
+ * so long, it seems, the connection lasts.
+ */
 static void
 interrupt(struct nr_fetch *f)
 {
-	if (f->asked && f->o.mode == NR_FETCH_PAGES && f->raw > 0 &&
-	    f->limit > 1)
-		f->limit /= 2;
+	uint64_t n = f->raw < f->limit ? f->raw : f->limit;
+
+	if (f->asked && f->o.mode == NR_FETCH_PAGES && n > 0)
+		f->limit = n > 1 ? n / 2 : 1;
 	f->asked = f->proving = f->proved = f->delayed = 0;
 	f->retries = 0;
 	f->before_raise = 0;

@@ -12,8 +12,9 @@
  *
  * A page begins with the time at which the last one ended, so that events
  * of the same second are not lost; those come again, and are dropped here
- * as far as they are from the page before.  After a lost connection a page
- * begins anew: the same event may be handed over twice.
+ * as far as they are from the page before.  After a lost connection it goes
+ * on with the page that was cut, which begins anew: the same event may be
+ * handed over twice.
  *
  * net.h has the conventions.
  */
@@ -55,7 +56,6 @@ enum nr_fetch_refusal {
 struct nr_fetch_options {
 	enum nr_fetch_mode mode;
 	int64_t		 idle_ms;	/* 0: 30 s; for an answer, or more */
-	uint64_t	 page;		/* 0: as wanted; the first page's size */
 	uint64_t	 page_max;	/* 0: 1,000,000 events in one page */
 };
 
@@ -99,9 +99,6 @@ int	nr_fetch_new(struct nr_fetch **out, struct nr_fetcher *fr,
 	    const struct nr_filter *filter,
 	    const struct nr_fetch_options *o,
 	    const struct nr_fetch_calls *calls, void *ctx);
-
-/* What a page is limited to now: less than wanted after lost connections. */
-uint64_t nr_fetch_page(const struct nr_fetch *f);
 
 /* Enough: CLOSE, and no more calls, also not end(). */
 void	nr_fetch_cancel(struct nr_fetch *f);

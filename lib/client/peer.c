@@ -27,6 +27,7 @@
 #define ADDRESSES_MAX	8	/* of a name that are tried */
 #define CHUNK		((size_t)32 * 1024)
 #define PROVE_MS	1000	/* for a challenge, where it is awaited */
+#define PAUSED_MS	100	/* between looks at one that is not read */
 #define CHALLENGE_MAX	1024
 
 /* Whole frames that go out in one write. */
@@ -65,6 +66,7 @@ struct nr_peer {
 	int			 dropping;	/* the rest of one too long */
 	int64_t			 heard;
 	int			 paused, asked;
+	int64_t			 paused_at, deaf;	/* ms of pauses */
 
 	struct chunk		*head, *tail;
 	size_t			 queued;
@@ -160,6 +162,18 @@ drop_output(struct nr_peer *p)
 	p->hungry = 0;
 }
 
+static void
+set_paused(struct nr_peer *p, int on)
+{
+	if (p->paused == on)
+		return;
+	p->paused = on;
+	if (on)
+		p->paused_at = nr_now_ms();
+	else
+		p->deaf += nr_now_ms() - p->paused_at;
+}
+
 /* Whatever there is of a connection goes. */
 static void
 drop_connection(struct nr_peer *p)
@@ -176,7 +190,8 @@ drop_connection(struct nr_peer *p)
 	nr_timer_stop(&p->pulse);
 	drop_output(p);
 	nr_buf_free(&p->in);
-	p->dropping = p->paused = p->asked = p->want_ping = p->said_close = 0;
+	set_paused(p, 0);
+	p->dropping = p->asked = p->want_ping = p->said_close = 0;
 	p->challenge_len = 0;
 	p->wanted = p->proving = p->proved = p->refused = 0;
 }
@@ -565,9 +580,26 @@ nr_peer_pause(struct nr_peer *p, int on)
 {
 	if (p->wsi == NULL || p->paused == on)
 		return;
-	p->paused = on;
+	set_paused(p, on);
 	p->heard = nr_now_ms();
 	lws_rx_flow_control(p->wsi, !on);
+}
+
+int64_t
+nr_peer_listened(const struct nr_peer *p)
+{
+	return (p->paused ? p->paused_at : nr_now_ms()) - p->deaf;
+}
+
+int64_t
+nr_peer_due(const struct nr_peer *p, int64_t since, int64_t ms)
+{
+	int64_t left = since + ms - nr_peer_listened(p);
+
+	if (left <= 0)
+		return 0;
+	/* While it is paused, look now and then. */
+	return p->paused && left < PAUSED_MS ? PAUSED_MS : left;
 }
 
 /* ---- connecting */

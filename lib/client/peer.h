@@ -158,6 +158,18 @@ size_t	nr_peer_queued(const struct nr_peer *p);
 void	nr_peer_pause(struct nr_peer *p, int on);
 
 /*
+ * For how long it has been read, in all: who waits for an answer counts the
+ * time in which it could be heard.
+ */
+int64_t	nr_peer_listened(const struct nr_peer *p);
+
+/*
+ * How long to wait yet for what is due ms after nr_peer_listened() was
+ * since; 0: it is overdue.
+ */
+int64_t	nr_peer_due(const struct nr_peer *p, int64_t since, int64_t ms);
+
+/*
  * Prove who we are, as soon as there is a challenge.
  * Returns  1 where proved() will be called, unless the connection is lost
  *	    or no challenge ever comes; 0 where it was refused already, or

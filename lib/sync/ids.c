@@ -1,5 +1,5 @@
 /*
- * Ids that wait, and ids that were seen.
+ * Ids that wait.
  */
 #include "sync/ids.h"
 
@@ -38,23 +38,4 @@ nr_ids_clear(struct nr_ids *q)
 {
 	nr_buf_free(&q->b);
 	q->at = 0;
-}
-
-/* Ids are hashes: their end is as good as another one. */
-static size_t
-place(const unsigned char id[32])
-{
-	return ((size_t)id[30] << 8 | id[31]) % NR_RECENT;
-}
-
-void
-nr_recent_add(struct nr_recent *r, const unsigned char id[32])
-{
-	memcpy(r->id[place(id)], id, 32);
-}
-
-int
-nr_recent_has(const struct nr_recent *r, const unsigned char id[32])
-{
-	return memcmp(r->id[place(id)], id, 32) == 0;
 }

@@ -1,6 +1,5 @@
 /*
- * ids.h - a queue of ids, and a memory of those seen last.  Internal to
- * lib/sync.
+ * ids.h - a queue of ids.  Internal to lib/sync.
  */
 #ifndef NR_SYNC_IDS_H
 #define NR_SYNC_IDS_H
@@ -26,13 +25,5 @@ int	nr_ids_push(struct nr_ids *q, const unsigned char id[32]);
 const unsigned char *nr_ids_first(const struct nr_ids *q);
 void	nr_ids_pop(struct nr_ids *q, size_t n);
 void	nr_ids_clear(struct nr_ids *q);
-
-/* The last so many; those with the same place in the table replace others. */
-#define NR_RECENT	65536
-struct nr_recent {
-	unsigned char	id[NR_RECENT][32];
-};
-void	nr_recent_add(struct nr_recent *r, const unsigned char id[32]);
-int	nr_recent_has(const struct nr_recent *r, const unsigned char id[32]);
 
 #endif

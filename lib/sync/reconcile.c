@@ -11,6 +11,16 @@
 #include "util/err.h"
 #include "util/hex.h"
 
+/*
+ * Who answers may invent ids for ever, and each of them would be news.  But
+ * where a round tells little, what it is about has been split as far as it
+ * goes, and there are no more such parts than we have records.
+ */
+#define LITTLE		64	/* ids */
+#define LITTLE_ROUNDS	1000	/* beside one for so many records: */
+#define RECORDS		16
+#define NEED_MAX	100000000	/* ids in one session */
+
 struct nr_reconcile {
 	struct nr_peer			*peer;
 	struct nr_side			*side;
@@ -19,13 +29,17 @@ struct nr_reconcile {
 	struct nr_reconcile_figures	*figures;
 	struct nr_neg			 neg;
 	struct nr_timer			*timer;
+	int64_t				 since;		/* an answer is due */
 	char				 name[32];
 	char				*filter;
 	struct nr_buf			 message;	/* to be sent */
 	int				 opened;	/* it has answered */
 	int				 waiting;	/* for go_on() */
-	unsigned			 idle;		/* rounds */
-	int				 learned;	/* in this one */
+	unsigned			 idle;		/* rounds in a row */
+	uint64_t			 little;	/* rounds, in all */
+	uint64_t			 learned;	/* ids, in this one */
+	uint64_t			 has, needs;	/* ids, in all */
+	uint64_t			 most;		/* records on our side */
 };
 
 /* ---- ends -------------------------------------------------------------------- */
@@ -70,8 +84,11 @@ static void
 on_timer(void *ctx)
 {
 	struct nr_reconcile *r = ctx;
+	int64_t left = nr_peer_due(r->peer, r->since, r->o.first_ms);
 
-	if (r->opened)
+	if (left > 0)
+		nr_timer_set(r->timer, left);
+	else if (r->opened)
 		end(r, NR_REC_AGAIN, "the relay does not answer", 1000, 0);
 	else
 		end(r, NR_REC_UNSUPPORTED, "no answer to NEG-OPEN", 0, 0);
@@ -114,6 +131,7 @@ try_next(struct nr_reconcile *r)
 	if (rc == NR_OK) {
 		r->figures->rounds++;
 		r->figures->bytes_up += r->message.len;
+		r->since = nr_peer_listened(r->peer);
 		nr_timer_set(r->timer, r->o.first_ms);
 	}
 	return rc == EAGAIN || rc == ENOTCONN ? NR_OK : rc;
@@ -140,7 +158,8 @@ have(void *arg, const struct nr_neg_item *item)
 {
 	struct nr_reconcile *r = arg;
 
-	r->learned = 1;
+	r->learned++;
+	r->has++;
 	return r->calls.have(r->calls.ctx, item);
 }
 
@@ -149,7 +168,8 @@ need(void *arg, const unsigned char id[32])
 {
 	struct nr_reconcile *r = arg;
 
-	r->learned = 1;
+	r->learned++;
+	r->needs++;
 	return r->calls.need(r->calls.ctx, id);
 }
 
@@ -163,12 +183,31 @@ reconcile(struct nr_reconcile *r, const void *message, size_t len,
 
 	if ((rc = nr_side_begin(r->side, &r->neg.set)) != NR_OK)
 		return rc;
+	if (r->neg.set->size > r->most)
+		r->most = r->neg.set->size;
 	r->message.len = 0;
 	rc = message == NULL ? nr_neg_initiate(&r->neg, &r->message) :
 	    nr_neg_reconcile(&r->neg, message, len, &r->message, &diff, done,
 	    why);
 	nr_side_end(r->side);
 	return rc;
+}
+
+/* Can it still end?  Returns NULL, or what is wrong with it. */
+static const char *
+endless(struct nr_reconcile *r)
+{
+	r->idle = r->learned > 0 ? 0 : r->idle + 1;
+	r->little += r->learned < LITTLE;
+	if (r->idle > r->o.idle_rounds)
+		return "rounds that tell nothing, without end";
+	if (r->little > LITTLE_ROUNDS + r->most / RECORDS ||
+	    r->needs > NEED_MAX)
+		return "rounds without end";
+	/* Ours may have come and gone meanwhile. */
+	if (r->has > 2 * r->most + LITTLE_ROUNDS)
+		return "the relay lacks more than there is";
+	return NULL;
 }
 
 static void
@@ -200,9 +239,8 @@ on_message(struct nr_reconcile *r, struct nr_view hex)
 		fail(r, rc);
 	else if (done)
 		end(r, NR_REC_DONE, "", 0, 0);
-	else if ((r->idle = r->learned ? 0 : r->idle + 1) > r->o.idle_rounds)
-		end(r, NR_REC_BROKEN, "rounds that tell nothing, without end",
-		    0, 0);
+	else if ((why = endless(r)) != NULL)
+		end(r, NR_REC_BROKEN, why, 0, 0);
 	else if (r->calls.busy(r->calls.ctx)) {
 		r->waiting = 1;
 		nr_timer_stop(r->timer);

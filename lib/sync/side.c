@@ -220,6 +220,27 @@ nr_side_select(struct nr_side *s, const struct nr_filter *f, int64_t now)
 	return rc != NR_OK ? rc : nr_neg_array_seal(&s->chosen);
 }
 
+int
+nr_side_lists(const struct nr_side *s, uint64_t time,
+    const unsigned char id[32])
+{
+	struct nr_neg_item item = { .time = time };
+	size_t lo = 0, hi = s->st == NULL ? s->chosen.n : 0, mid;
+	int c;
+
+	memcpy(item.id, id, 32);
+	while (lo < hi) {
+		mid = lo + (hi - lo) / 2;
+		if ((c = nr_neg_item_cmp(&s->chosen.item[mid], &item)) == 0)
+			return 1;
+		if (c < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return 0;
+}
+
 /* Where the sums cannot be used, what would be in them is read. */
 static int
 give_up_ranks(struct nr_side *s)

@@ -32,6 +32,10 @@ void	nr_side_free(struct nr_side *s);		/* NULL is allowed */
 int	nr_side_select(struct nr_side *s, const struct nr_filter *f,
 	    int64_t now);
 
+/* Is it among the records that a list has selected?  0 of a store. */
+int	nr_side_lists(const struct nr_side *s, uint64_t time,
+	    const unsigned char id[32]);
+
 /* The set is borrowed until nr_side_end(). */
 int	nr_side_begin(struct nr_side *s, const struct nr_neg_set **set);
 void	nr_side_end(struct nr_side *s);

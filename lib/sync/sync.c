@@ -19,6 +19,7 @@
 #include "sync/ids.h"
 #include "util/err.h"
 #include "util/hex.h"
+#include "util/idset.h"
 
 #define BATCH		200	/* ids in a REQ, unless the relay gives fewer */
 #define FETCHES		6	/* of these at a time */
@@ -30,6 +31,7 @@
 #define LIES_MIN	1000	/* ids that are not there, in spite of */
 #define SOME		256	/* events in one look at the store */
 #define FEED_MS		1000
+#define RECENT		1000000	/* ids from the relay, to be told from ours */
 
 struct range {
 	size_t	filter;
@@ -78,16 +80,25 @@ struct nr_syncer {
 
 	int			 following;	/* the first time is over */
 	uint64_t		 feed;		/* the next number to send */
-	struct nr_recent	*recent;	/* that came from the relay */
+	struct nr_idset		*recent;	/* that came from the relay */
 	int			 ending;
+	int			 closed;	/* nothing comes any more */
 	enum nr_sync_status	 status;
 	int			 rc;
 	char			 text[NR_FAULT_TEXT + 300];
 };
 
 static void	pump(struct nr_syncer *s);
+static int	is_open(const struct nr_syncer *s);
 static void	free_all_asked(struct nr_syncer *s);
 static int	is_drained(struct nr_syncer *s);
+
+/* Is there a connection, and all that works on it? */
+static int
+is_open(const struct nr_syncer *s)
+{
+	return s->fetcher != NULL && nr_peer_state(s->peer) == NR_PEER_OPEN;
+}
 
 /* ---- ending --------------------------------------------------------------------- */
 
@@ -117,9 +128,41 @@ abandon(struct nr_syncer *s)
 	nr_timer_stop(s->timer);
 }
 
+/* Give the lines that found no room.  Returns 0, EAGAIN or a code. */
+static int
+give_spilled(struct nr_syncer *s)
+{
+	struct nr_view line;
+	const char *lf;
+	int rc;
+
+	while (s->spilled < s->spill.len) {
+		line.p = s->spill.p + s->spilled;
+		lf = memchr(line.p, '\n', s->spill.len - s->spilled);
+		line.len = (size_t)(lf - line.p);
+		if ((rc = s->o.take(s->o.ctx, line)) != NR_OK)
+			return rc;
+		s->spilled += line.len + 1;
+	}
+	s->spill.len = s->spilled = 0;
+	return NR_OK;
+}
+
+/* What has come is taken first, as far as our side can. */
 static void
 finish(struct nr_syncer *s)
 {
+	int rc;
+
+	s->closed = 1;
+	rc = s->status == NR_SYNC_FAILED ? NR_OK : give_spilled(s);
+	if (rc == EAGAIN)
+		return;		/* until nr_syncer_room() */
+	if (rc != NR_OK) {
+		s->status = NR_SYNC_FAILED;
+		s->rc = rc;
+		snprintf(s->text, sizeof(s->text), "%s", nr_strerror(rc));
+	}
 	s->o.end(s->o.ctx, s->status, s->text, s->rc);
 }
 
@@ -254,13 +297,13 @@ select_side(struct nr_syncer *s)
 static void
 take(struct nr_syncer *s, const struct nr_event *ev, struct nr_view line)
 {
-	int rc;
+	int rc, added;
 
 	s->figures.received++;
-	nr_peer_good(s->peer);
-	if (s->recent != NULL)
-		nr_recent_add(s->recent, ev->id);
-	rc = s->spill.len > 0 ? EAGAIN : s->o.take(s->o.ctx, line);
+	rc = s->recent == NULL ? NR_OK :
+	    nr_idset_add(s->recent, ev->id, &added);
+	if (rc == NR_OK)
+		rc = s->spill.len > 0 ? EAGAIN : s->o.take(s->o.ctx, line);
 	if (rc == EAGAIN) {
 		nr_peer_pause(s->peer, 1);
 		rc = nr_buf_add(&s->spill, line.p, line.len);
@@ -275,21 +318,13 @@ take(struct nr_syncer *s, const struct nr_event *ev, struct nr_view line)
 static void
 take_spilled(struct nr_syncer *s)
 {
-	struct nr_view line;
-	const char *lf;
-	int rc = NR_OK;
+	int rc;
 
-	while (rc == NR_OK && s->spilled < s->spill.len) {
-		line.p = s->spill.p + s->spilled;
-		lf = memchr(line.p, '\n', s->spill.len - s->spilled);
-		line.len = (size_t)(lf - line.p);
-		if ((rc = s->o.take(s->o.ctx, line)) == NR_OK)
-			s->spilled += line.len + 1;
-	}
-	if (rc == NR_OK && s->spill.len > 0) {
-		s->spill.len = s->spilled = 0;
+	if (s->spill.len == 0)
+		return;
+	if ((rc = give_spilled(s)) == NR_OK)
 		nr_peer_pause(s->peer, 0);
-	} else if (rc != NR_OK && rc != EAGAIN)
+	else if (rc != EAGAIN)
 		fail(s, rc);
 }
 
@@ -600,7 +635,7 @@ nr_syncer_send(struct nr_syncer *s, struct nr_view line)
 	int rc;
 
 	/* After the end, or while there is no connection, it is lost. */
-	if (s->ending || s->fetcher == NULL)
+	if (s->ending || !is_open(s))
 		return NR_OK;
 	if (nr_event_read(&ev, line.p, line.len, &nr_event_limits_pipe,
 	    &pos) != NR_VALID)
@@ -644,7 +679,7 @@ feed_some(struct nr_syncer *s, int *more)
 			break;
 		s->feed = hit.number + 1;
 		if (nr_event_view_head(&ev, hit.line.p, hit.line.len) &&
-		    !nr_recent_has(s->recent, ev.id) && matches(s, &ev)) {
+		    !nr_idset_has(s->recent, ev.id) && matches(s, &ev)) {
 			s->figures.have++;
 			rc = nr_ids_push(&s->have, ev.id);
 		}
@@ -660,7 +695,7 @@ look_at_feed(struct nr_syncer *s)
 	int rc = NR_OK, more = 1;
 
 	if (!s->o.follow || !(s->o.directions & NR_SYNC_UP) ||
-	    s->fetcher == NULL || s->ending)
+	    !is_open(s) || s->ending)
 		return;
 	while (rc == NR_OK && more && nr_ids_count(&s->have) < QUEUE_MAX)
 		rc = feed_some(s, &more);
@@ -838,17 +873,20 @@ reconcile(struct nr_syncer *s)
 /* ---- without NIP-77 ------------------------------------------------------------------------------ */
 
 static int
-is_here(struct nr_syncer *s, const unsigned char id[32], int *here)
+is_here(struct nr_syncer *s, const struct nr_event *ev, int *here)
 {
 	struct nr_hit hit = { .line = { NULL, 0 } };
 	int rc;
 
-	*here = 0;
-	if (s->o.st == NULL)
+	if (s->o.st == NULL) {
+		*here = nr_side_lists(s->side, (uint64_t)ev->created_at,
+		    ev->id);
 		return NR_OK;
+	}
+	*here = 0;
 	if ((rc = nr_snap_renew(s->sn)) != NR_OK)
 		return rc;
-	rc = nr_snap_get(s->sn, &hit, id);
+	rc = nr_snap_get(s->sn, &hit, ev->id);
 	*here = rc == NR_OK && hit.line.p != NULL;
 	nr_snap_release(s->sn);
 	return rc;
@@ -865,7 +903,7 @@ on_paged(struct nr_fetch *f, void *ctx, const struct nr_event *ev,
 	rc = nr_neg_array_add(&s->seen, (uint64_t)ev->created_at, ev->id);
 	if (rc == NR_OK && !s->o.dry_run &&
 	    (s->o.directions & NR_SYNC_DOWN)) {
-		rc = is_here(s, ev->id, &here);
+		rc = is_here(s, ev, &here);
 		if (rc == NR_OK && !here) {
 			take(s, ev, line);
 			return;
@@ -951,6 +989,7 @@ on_pages_end(struct nr_fetch *f, void *ctx, enum nr_fetch_status status,
 		break;
 	case NR_FETCH_REFUSED:
 	case NR_FETCH_TIMEOUT:
+		s->job = DRAINING;	/* no page to go on with */
 		refused_reading(s, status, text);
 		break;
 	case NR_FETCH_LOST:
@@ -1034,7 +1073,7 @@ pump(struct nr_syncer *s)
 {
 	int rc = NR_OK;
 
-	if (s->ending || s->fetcher == NULL)
+	if (s->ending || !is_open(s))
 		return;
 	take_spilled(s);
 	while (rc == NR_OK && !s->ending && s->spill.len == 0 &&
@@ -1056,7 +1095,10 @@ pump(struct nr_syncer *s)
 void
 nr_syncer_room(struct nr_syncer *s)
 {
-	pump(s);
+	if (s->closed)
+		finish(s);
+	else
+		pump(s);
 }
 
 /* Something is to be tried again, or the end to be told. */
@@ -1067,7 +1109,7 @@ on_timer(void *ctx)
 
 	if (s->ending)
 		finish(s);
-	else if (s->job == NOTHING && s->fetcher != NULL)
+	else if (s->job == NOTHING && is_open(s))
 		next_range(s);
 }
 
@@ -1136,6 +1178,14 @@ keep_range(struct nr_syncer *s, enum job job, enum nr_fault_class why)
 	    s->now.depth);
 }
 
+/* Pages go on from where they were. */
+static void
+page_on(struct nr_syncer *s)
+{
+	nr_fetcher_opened(s->fetcher);
+	pump(s);
+}
+
 static void
 opened(struct nr_peer *p, void *ctx)
 {
@@ -1146,6 +1196,10 @@ opened(struct nr_peer *p, void *ctx)
 	/* One that has worked is asked again, whatever it said last. */
 	if (s->worked)
 		s->no_neg = 0;
+	if (s->job == PAGING) {
+		page_on(s);
+		return;
+	}
 	rc = nr_fetcher_new(&s->fetcher, p);
 	if (rc == NR_OK && s->o.follow && (s->o.directions & NR_SYNC_DOWN))
 		rc = listen_live(s);
@@ -1170,7 +1224,7 @@ answer(struct nr_peer *p, void *ctx, const struct nr_answer *a)
 	struct nr_syncer *s = ctx;
 
 	(void)p;
-	if (s->fetcher == NULL || s->ending)
+	if (!is_open(s) || s->ending)
 		return;
 	if (nr_upload_answer(s->upload, a)) {
 		pump(s);
@@ -1189,7 +1243,7 @@ room(struct nr_peer *p, void *ctx)
 	struct nr_syncer *s = ctx;
 
 	(void)p;
-	if (s->fetcher == NULL)
+	if (!is_open(s) || s->ending)
 		return;
 	nr_fetcher_room(s->fetcher);
 	nr_upload_room(s->upload);
@@ -1202,7 +1256,7 @@ proved(struct nr_peer *p, void *ctx, int accepted, const char *text)
 	struct nr_syncer *s = ctx;
 
 	(void)p;
-	if (s->fetcher == NULL || s->ending)
+	if (!is_open(s) || s->ending)
 		return;
 	if (!accepted)
 		say(s, text);
@@ -1229,7 +1283,12 @@ lost(struct nr_peer *p, void *ctx, const struct nr_fault *why, int64_t again)
 		return;
 	}
 	s->wants_proof = 0;
-	abandon(s);
+	if (job == PAGING && again >= 0) {
+		/* What goes up is found again when the pages are compared. */
+		nr_upload_lost(s->upload);
+		nr_fetcher_closed(s->fetcher, why, again);
+	} else
+		abandon(s);
 	if (again < 0) {
 		s->ending = 1;
 		s->status = NR_SYNC_LOST;
@@ -1239,7 +1298,7 @@ lost(struct nr_peer *p, void *ctx, const struct nr_fault *why, int64_t again)
 	}
 	if (why->class != NR_FAULT_NONE)
 		say(s, why->text);
-	if (job != NOTHING && s->begun && keep_range(s, job, why->class) !=
+	if (job != NOTHING && job != PAGING && s->begun && keep_range(s, job, why->class) !=
 	    NR_OK)
 		fail(s, ENOMEM);
 	s->again = s->o.follow;
@@ -1297,7 +1356,7 @@ nr_syncer_free(struct nr_syncer *s)
 	free_all_asked(s);
 	nr_buf_free(&s->spill);
 	nr_neg_array_free(&s->seen);
-	free(s->recent);
+	nr_idset_free(s->recent);
 	free(s->range);
 	free(s);
 }
@@ -1319,9 +1378,9 @@ make_parts(struct nr_syncer *s, const struct nr_url *url,
 	if (s->o.st != NULL && ((rc = nr_snap_new(&s->sn, s->o.st)) != NR_OK ||
 	    (rc = nr_side_store(&s->side, s->o.st)) != NR_OK))
 		return rc;
-	if (s->o.follow &&
-	    (s->recent = calloc(1, sizeof(*s->recent))) == NULL)
-		return ENOMEM;
+	if (s->o.follow && (s->o.directions & NR_SYNC_UP) &&
+	    (rc = nr_idset_new(&s->recent, RECENT)) != NR_OK)
+		return rc;
 	if ((rc = nr_timer_new(&s->timer, s->net, on_timer, s)) != NR_OK ||
 	    (rc = nr_timer_new(&s->feed_timer, s->net, on_feed_timer,
 	    s)) != NR_OK ||

@@ -17,7 +17,8 @@ struct flight {
 	struct flight	*next;
 	unsigned char	 id[32];
 	int		 sent;
-	int64_t		 when;		/* it was sent, or is due */
+	int64_t		 when;		/* it is due, unless it was sent: */
+	int64_t		 since;		/* it is listened for its OK */
 	unsigned	 tries;
 	size_t		 len;
 	char		 line[];
@@ -49,7 +50,7 @@ send(struct nr_upload *u, struct flight *f)
 	if (nr_peer_send(u->peer, part, 3) != NR_OK)
 		return;
 	f->sent = 1;
-	f->when = nr_now_ms();
+	f->since = nr_peer_listened(u->peer);
 	if (f->tries++ == 0) {
 		u->figures->sent++;
 		u->figures->bytes += f->len;
@@ -185,7 +186,7 @@ nr_upload_answer(struct nr_upload *u, const struct nr_answer *a)
 			break;
 	if (*at == NULL)
 		return 0;
-	u->heard = nr_now_ms();
+	u->heard = nr_peer_listened(u->peer);
 	if (!a->accepted && again(u, *at, a->text))
 		return 1;
 	/* strfry says "replaced:" of what it has a newer version of. */
@@ -210,12 +211,11 @@ static void
 on_tick(void *ctx)
 {
 	struct nr_upload *u = ctx;
-	int64_t now = nr_now_ms();
 	struct flight **at = &u->head, *f;
 
 	while ((f = *at) != NULL) {
-		if (!f->sent || now - f->when < u->o.answer_ms ||
-		    now - u->heard < u->o.answer_ms) {
+		if (!f->sent || nr_peer_due(u->peer, f->since > u->heard ?
+		    f->since : u->heard, u->o.answer_ms) > 0) {
 			at = &f->next;
 			continue;
 		}

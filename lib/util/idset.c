@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "util/err.h"
 
@@ -17,6 +18,8 @@
 struct table {
 	unsigned char	(*slot)[PREFIX];
 	size_t		 mask, n;
+	/* Who makes up ids must not know where they come to lie. */
+	uint64_t	 key[2];
 };
 
 struct nr_idset {
@@ -29,6 +32,11 @@ table_make(struct table *t, size_t slots)
 {
 	t->n = 0;
 	t->mask = slots - 1;
+	if (getrandom(t->key, sizeof(t->key), 0) !=
+	    (ssize_t)sizeof(t->key))
+		abort();	/* the kernel always has 16 bytes */
+	t->key[0] |= 1;
+	t->key[1] |= 1;
 	t->slot = calloc(slots, PREFIX);
 	return t->slot != NULL ? NR_OK : ENOMEM;
 }
@@ -38,11 +46,12 @@ static unsigned char *
 find(const struct table *t, const unsigned char *id)
 {
 	static const unsigned char none[PREFIX];
-	uint64_t h;
+	uint64_t half[2];
 	size_t i;
 
-	memcpy(&h, id + PREFIX - sizeof(h), sizeof(h));
-	for (i = (size_t)h & t->mask;; i = (i + 1) & t->mask)
+	memcpy(half, id, sizeof(half));
+	i = (size_t)((half[0] * t->key[0] + half[1] * t->key[1]) >> 24);
+	for (i &= t->mask;; i = (i + 1) & t->mask)
 		if (memcmp(t->slot[i], id, PREFIX) == 0 ||
 		    memcmp(t->slot[i], none, PREFIX) == 0)
 			return t->slot[i];

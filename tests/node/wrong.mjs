@@ -21,6 +21,8 @@ export const ways = {
   'another version': (say, id) => say('NEG-MSG', id, '60'),
   'endless rounds': (say, id) => say('NEG-MSG', id, '610000' + '01' + hex(32)),
   'endless lies': (say, id) => say('NEG-MSG', id, list(Array.from({ length: 100 }, () => hex(64))) + '000001' + hex(32)),
+  'one id a round': (say, id) => say('NEG-MSG', id, list([hex(64)]) + '000001' + hex(32)),
+  'the same of ours': (say, id) => say('NEG-MSG', id, list([]) + '000001' + hex(32)),
   lies: (say, id) => say('NEG-MSG', id, list(Array.from({ length: 3000 }, () => hex(64)))),
   'a huge frame': (say, id) => say('NEG-MSG', id, '61'.repeat(20 << 20)),
   unasked: (say, id) => { for (let i = 0; i < 3; i++) say('NEG-MSG', `${id}x`, '61'); say('NEG-MSG', id, '61') },

@@ -1,0 +1,102 @@
+// nr-negentropy when our own side is slow, when links break, and with relays
+// that go on for ever.
+import { spawn } from 'node:child_process'
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { ok, is, done, serve, scratch, Author, until, run, note, now } from './tap.mjs'
+import { relay, answer, cable } from './bad.mjs'
+import { wrong } from './wrong.mjs'
+
+const alice = new Author()
+const jsonl = events => events.map(e => JSON.stringify(e) + '\n').join('')
+const lines = text => text.split('\n').filter(l => l)
+const store = async (name, events) => { await run('nr-import', ['-q', '-S', scratch(name)], jsonl(events)); return scratch(name) }
+const ids = async dir => lines((await run('nr-export', ['-S', dir, '--ids'])).out).sort()
+const neg = (...args) => run('nr-negentropy', args)
+const report = r => { try { return JSON.parse(lines(r.out).at(-1)) } catch { return { bad: r.out, err: r.err } } }
+const background = (...args) => {
+  const p = spawn('nr-negentropy', args, { stdio: ['ignore', 'pipe', 'pipe'] })
+  const b = { process: p, out: '', err: '' }
+  p.stdout.on('data', d => { b.out += d })
+  p.stderr.on('data', d => { b.err += d })
+  b.ended = new Promise(r => p.on('close', (code, signal) => r({ code, signal })))
+  process.on('exit', () => p.kill('SIGKILL'))
+  b.stop = async () => { p.kill('SIGTERM'); await b.ended; return report(b) }
+  return b
+}
+const big = Array.from({ length: 3000 }, (_, i) => alice.sign(1, `${i} ${'x'.repeat(1000)}`, [], 1700000000 + (i >> 1)))
+const all = big.map(e => e.id).sort()
+const there = await serve(await store('big', big))
+
+// ---- our own side is slow
+let r = await neg('-S', scratch('slow'), '--timeout', '1s', '--tries', '1', '--policy-down', 'sleep 3; cat', there.url)
+is([r.code, (await ids(scratch('slow'))).length], [0, 3000], 'that we do not read for a while is not the silence of the relay', r.err)
+{
+  const b = background('-S', scratch('cut'), '--policy-down', `until test -e ${scratch('go')}; do sleep 0.1; done; cat`, there.url)
+  ok(await until(() => b.process.exitCode === null && readdirSync(scratch('.')).includes('cut')), 'begun')
+  // Until it has as much as it can hold.
+  await until(() => false, 2000)
+  b.process.kill('SIGTERM')
+  await until(() => false, 300)
+  writeFileSync(scratch('go'), '')
+  const f = report((await b.ended, b))
+  ok(f.received > 0 && f.stored === f.received, 'what has come is stored when it is told to end', f)
+}
+
+// ---- rounds without end
+for (const [way, args] of [['one id a round', []], ['one id a round', ['--up']], ['the same of ours', ['--up']]]) {
+  const bad = await wrong(way, { events: big.slice(0, 100) })
+  const dir = await store(`rounds${way}${args}`, big.slice(50, 250))
+  r = await neg('-S', dir, ...(args.length ? args : ['--dry-run']), '--timeout', '5s', '--tries', '2', bad.url)
+  const f = report(r)
+  ok(f.rounds < 5000 && f.pages === 1 && f.have < 10000, `${way}, ${args[0] ?? '--dry-run'}: it ends`, [r.code, f, r.err])
+  bad.close()
+}
+
+// ---- pages by a link that never lasts
+{
+  const none = await serve(await store('paged', big), '--set', 'max_sync=0')
+  const cut = await cable(none.port, Infinity, () => 200000)
+  r = await neg('-S', scratch('pages'), '--tries', '20', '-q', cut.url)
+  note(`${cut.cuts} cuts, ${JSON.stringify(report(r))}`)
+  is([r.code, await ids(scratch('pages'))], [0, all], 'pages go on from where they were')
+  ok(cut.cuts > 10, 'each time it was cut', cut.cuts)
+  cut.stop()
+  writeFileSync(scratch('file'), jsonl(big.slice(0, 2990)))
+  r = await neg('--file', scratch('file'), none.url)
+  is(lines(r.out).map(l => JSON.parse(l).id).sort(), all.filter(i => !big.slice(0, 2990).some(e => e.id === i)),
+    'of pages only what a file lacks is written')
+  none.stop()
+}
+
+// ---- for ever
+{
+  const seen = []
+  const r1 = await relay((ws, send, m) => {
+    if (!m) return
+    seen.push(m[0] === 'REQ' ? `REQ ${m[2].limit}` : m[0])
+    if (m[0] === 'REQ') answer([], m).forEach(a => send(...a))
+    if (m[0] === 'NEG-OPEN') send('NEG-MSG', m[1], '61')
+  })
+  const b = background('-S', scratch('live'), '--follow', r1.url)
+  ok(await until(() => seen.includes('NEG-OPEN'), 10000), 'following')
+  is(seen.slice(0, 2), ['REQ 0', 'NEG-OPEN'], 'it listens before it compares')
+  await b.stop()
+  r1.stop()
+}
+{
+  const b = background('-S', scratch('echo'), '--both', '--follow', there.url)
+  ok(await until(async () => (await ids(scratch('echo'))).length === 3000, 20000), 'all have come')
+  // What is stored here, last of all, goes up when all before it was seen.
+  const mine = alice.sign(1, 'mine')
+  await run('nr-import', ['-q', '-S', scratch('echo')], jsonl([mine]))
+  ok(await until(async () => (await run('nr-export', ['-S', scratch('big'), '-i', mine.id])).out !== '', 20000), 'ours has gone up')
+  is((await b.stop()).sent, 1, 'what came from there is not sent back')
+}
+
+// ---- the directory of its socket
+{
+  mkdirSync(scratch('tmp'))
+  r = await run('sh', ['-c', `nr-export -S "$1" -l 1000 | TMPDIR="$2" nr-negentropy --file - "$1" | head -n 1`, 'sh', scratch('big'), scratch('tmp')])
+  is([lines(r.out).length, readdirSync(scratch('tmp'))], [1, []], 'nothing is left behind when the reader has gone', r.err)
+}
+done()
