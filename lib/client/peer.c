@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "client/internal.h"
 #include "event/event.h"
@@ -27,6 +28,7 @@
 #define ADDRESSES_MAX	8	/* of a name that are tried */
 #define CHUNK		((size_t)32 * 1024)
 #define PROVE_MS	1000	/* for a challenge, where it is awaited */
+#define STUCK_MS	50	/* between looks at output that is stuck */
 #define PAUSED_MS	100	/* between looks at one that is not read */
 #define CHALLENGE_MAX	1024
 
@@ -49,6 +51,8 @@ struct nr_peer {
 	struct nr_timer		 clock;	/* ends the state it is in */
 	struct nr_timer		 pulse;	/* is somebody there? */
 	struct nr_timer		 report;	/* tells of the end */
+	struct nr_timer		 stuck;		/* while output is */
+	int			 is_stuck;
 	int			 busy;	/* callbacks that are at work */
 	int			 freed;
 
@@ -188,6 +192,8 @@ drop_connection(struct nr_peer *p)
 	p->list = p->at = NULL;
 	nr_timer_stop(&p->clock);
 	nr_timer_stop(&p->pulse);
+	nr_timer_stop(&p->stuck);
+	p->is_stuck = 0;
 	drop_output(p);
 	nr_buf_free(&p->in);
 	set_paused(p, 0);
@@ -518,8 +524,29 @@ write_chunks(struct nr_peer *p, struct lws *wsi)
 	return 0;
 }
 
+/*
+ * libwebsockets 4.1.6 has an error: where it still holds a part of what it
+ * was given, and the relay says that it will send nothing more, it goes
+ * round for seconds, and tells nobody.  So that is looked for here.
+ */
+static void
+on_stuck(void *ctx)
+{
+	struct nr_peer *p = ctx;
+	char byte;
+
+	p->is_stuck = lws_partial_buffered(p->wsi) != 0;
+	if (!p->is_stuck)
+		return;
+	if (recv(lws_get_socket_fd(p->wsi), &byte, 1,
+	    MSG_PEEK | MSG_DONTWAIT) == 0)
+		end(p, NR_FAULT_CLOSED, 0, "the connection was lost");
+	else
+		nr_timer_set(&p->stuck, STUCK_MS);
+}
+
 static int
-on_writable(struct nr_peer *p, struct lws *wsi)
+write_some(struct nr_peer *p, struct lws *wsi)
 {
 	static const char normal[] = { 3, (char)0xe8 };		/* 1000 */
 
@@ -537,11 +564,23 @@ on_writable(struct nr_peer *p, struct lws *wsi)
 		if (send_control(p, wsi, NR_OP_PING, "", 0) != 0)
 			return -1;
 	}
-	if (p->hungry && p->queued <= p->o.out_max / 2) {
+	return 0;
+}
+
+static int
+on_writable(struct nr_peer *p, struct lws *wsi)
+{
+	int rc = write_some(p, wsi);
+
+	if (rc == 0 && !p->is_stuck && lws_partial_buffered(wsi)) {
+		p->is_stuck = 1;
+		nr_timer_set(&p->stuck, STUCK_MS);
+	}
+	if (rc == 0 && p->hungry && p->queued <= p->o.out_max / 2) {
 		p->hungry = 0;
 		(void)TELL(p, room);
 	}
-	return 0;
+	return rc;
 }
 
 /* ---- is somebody there */
@@ -742,6 +781,7 @@ happened(struct nr_wire *w, struct lws *wsi,
 	case LWS_CALLBACK_CLIENT_CLOSED:
 	case LWS_CALLBACK_WSI_DESTROY:
 		lws_set_opaque_user_data(wsi, NULL);
+		nr_timer_stop(&p->stuck);
 		p->wsi = NULL;
 		end(p, NR_FAULT_CLOSED, 0, "the connection was lost");
 		break;
@@ -920,6 +960,7 @@ nr_peer_new(struct nr_peer **out, struct nr_net *n, const struct nr_url *url,
 	nr_timer_init(&p->clock, n, on_clock, p);
 	nr_timer_init(&p->pulse, n, on_pulse, p);
 	nr_timer_init(&p->report, n, on_report, p);
+	nr_timer_init(&p->stuck, n, on_stuck, p);
 	nr_net_mask(n, (unsigned char *)&p->rng.state);
 	*out = p;
 	return NR_OK;
