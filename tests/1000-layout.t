@@ -8,7 +8,7 @@ event
 filter
 store
 wire
-negentropy
+negentropy policy
 relay bench client
 sync'
 
