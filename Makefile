@@ -6,7 +6,7 @@
 #				relay on ws://127.0.0.1:7777 (RUN_PORT,
 #				RUN_STORE)
 #	make install		PREFIX, DESTDIR
-#	make bench load soak fuzz torture	longer runs
+#	make bench load soak fuzz torture union	longer runs
 #
 # CC, CFLAGS, LDFLAGS, PREFIX and DESTDIR belong to the packager.  SAN=
 # builds with sanitizers (address,undefined or thread), in a directory of
@@ -150,6 +150,10 @@ torture: $(test-built)
 	NR_BUILD=$B NR_KILL_ROUNDS=200 NR_FULL=1 prove --timer -v \
 	    tests/1[678]*.t
 
+# Sets of up to 200,000 events, brought together.
+union: $(test-built)
+	NR_BUILD=$B NR_FULL=1 prove --timer -v tests/2740-union.t
+
 # Everything at once for SOAK_SECONDS; memory must be flat.  For half an
 # hour: SOAK_SECONDS=1800 SOAK_EVENTS=1100000.
 SOAK_SECONDS ?= 120
@@ -225,6 +229,6 @@ clean:
 
 .PHONY: all bench check check-built clean deps fuzz fuzz-built fuzz-deps \
 	fuzz-planted install load negentropy-harness run soak \
-	test-deps torture uninstall
+	test-deps torture uninstall union
 .DELETE_ON_ERROR:
 .SECONDARY:

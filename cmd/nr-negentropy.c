@@ -419,6 +419,7 @@ add_up(struct nr_buf *b, const struct nr_sync_figures *f)
 {
 	add(b, "sent", f->up.sent);
 	add(b, "accepted", f->up.accepted);
+	add(b, "gone", f->gone + f->up.gone);
 	add(b, "refused", f->up.refused);
 	add(b, "unanswered", f->up.unanswered);
 	add(b, "private", f->kept_private);

@@ -69,6 +69,7 @@ struct nr_syncer {
 	int			 worked;	/* it does */
 	unsigned		 blocked;	/* in a row */
 	int			 again;		/* all of it, after this */
+	int			 looking_again;	/* for what was missing */
 	int			 wants_proof;
 	struct nr_ids		 have, need, once_more;
 	struct asked		*asked;
@@ -455,6 +456,19 @@ refused_reading(struct nr_syncer *s, enum nr_fetch_status status,
 		    NR_SYNC_REFUSED, text, 0);
 }
 
+/*
+ * What we send deletes and replaces there what we are about to ask for: who
+ * took anything is believed until the second look.
+ */
+static int
+lacks_too_much(const struct nr_syncer *s)
+{
+	const struct nr_sync_figures *f = &s->figures;
+
+	return f->missing > LIES_MIN && f->missing > f->received &&
+	    (f->up.accepted == 0 || s->looking_again);
+}
+
 static void
 on_asked_end(struct nr_fetch *f, void *ctx, enum nr_fetch_status status,
     const char *text)
@@ -474,8 +488,7 @@ on_asked_end(struct nr_fetch *f, void *ctx, enum nr_fetch_status status,
 		fail(s, rc);
 	else if (status == NR_FETCH_REFUSED || status == NR_FETCH_TIMEOUT)
 		refused_reading(s, status, text);
-	else if (s->figures.missing > LIES_MIN &&
-	    s->figures.missing > s->figures.received)
+	else if (lacks_too_much(s))
 		end(s, NR_SYNC_LIES, "the relay does not have what it says",
 		    0);
 	else {
@@ -593,10 +606,10 @@ send_first(struct nr_syncer *s)
 
 	if ((rc = find(s, &line, id)) != NR_OK)
 		return rc;
-	if (line.p == NULL)
-		s->figures.gone++;
-	else if (!nr_event_view(&ev, line.p, line.len))
+	if (line.p != NULL && !nr_event_view(&ev, line.p, line.len))
 		return NR_ECORRUPT;
+	if (line.p == NULL || nr_event_expiration(&ev) <= time(NULL))
+		s->figures.gone++;
 	else if (may_leave(s, &ev) && (rc = s->o.offer != NULL ?
 	    s->o.offer(s->o.ctx, line) :
 	    nr_upload_add(s->upload, id, line)) != NR_OK)
@@ -727,6 +740,8 @@ on_have(void *ctx, const struct nr_neg_item *item)
 {
 	struct nr_syncer *s = ctx;
 
+	if (s->looking_again)
+		return NR_OK;
 	s->figures.have++;
 	nr_peer_good(s->peer);
 	if (s->o.lacks != NULL)
@@ -740,7 +755,7 @@ on_need(void *ctx, const unsigned char id[32])
 {
 	struct nr_syncer *s = ctx;
 
-	s->figures.need++;
+	s->figures.need += !s->looking_again;
 	nr_peer_good(s->peer);
 	if (s->o.lacks != NULL)
 		s->o.lacks(s->o.ctx, 1, id);
@@ -927,7 +942,7 @@ need_before(struct merge *m, const struct nr_neg_item *item)
 
 	for (; m->at < seen->n && nr_neg_item_cmp(&seen->item[m->at],
 	    item) < 0; m->at++) {
-		m->s->figures.need++;
+		m->s->figures.need += !m->s->looking_again;
 		if (m->s->o.lacks != NULL)
 			m->s->o.lacks(m->s->o.ctx, 1, seen->item[m->at].id);
 	}
@@ -1023,6 +1038,21 @@ page(struct nr_syncer *s)
 
 /* ---- one after the other ---------------------------------------------------------------------------- */
 
+/*
+ * Where the relay did not have what it had said, that may have been deleted,
+ * replaced or expired since, often by what went up: then it says so no more.
+ */
+static int
+look_again(struct nr_syncer *s)
+{
+	if (s->figures.missing == 0 || s->looking_again || s->o.follow ||
+	    s->no_neg)
+		return NR_OK;
+	s->looking_again = 1;
+	s->figures.missing = 0;
+	return all_ranges(s);
+}
+
 static void
 next_range(struct nr_syncer *s)
 {
@@ -1038,6 +1068,10 @@ next_range(struct nr_syncer *s)
 			fail(s, rc);
 			return;
 		}
+	}
+	if (s->nranges == 0 && (rc = look_again(s)) != NR_OK) {
+		fail(s, rc);
+		return;
 	}
 	if (s->nranges == 0) {
 		s->job = NOTHING;

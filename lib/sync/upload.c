@@ -6,7 +6,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+#include <time.h>
 
+#include "event/event.h"
+#include "event/tags.h"
 #include "util/err.h"
 #include "util/times.h"
 
@@ -173,11 +177,48 @@ again(struct nr_upload *u, struct flight *f, struct nr_view text)
 	return 1;
 }
 
+/*
+ * What rules have done away with is missing nowhere: the relay has its
+ * deletion, or it has expired on the way.  strfry says "deleted:".
+ */
+static int
+is_gone(const struct flight *f, struct nr_view text)
+{
+	struct nr_event ev;
+	char shown[300];
+
+	if (nr_answer_prefix(text, "deleted"))
+		return 1;
+	nr_answer_show(shown, sizeof(shown), text);
+	if (nr_answer_prefix(text, "blocked") &&
+	    strcasestr(shown, "deleted") != NULL)
+		return 1;
+	return nr_event_view(&ev, f->line, f->len) &&
+	    nr_event_expiration(&ev) <= time(NULL);
+}
+
+/* strfry says "replaced:" of what it has a newer version of. */
+static void
+count(struct nr_upload *u, const struct flight *f, const struct nr_answer *a)
+{
+	char text[300];
+
+	if (a->accepted || nr_answer_prefix(a->text, "duplicate") ||
+	    nr_answer_prefix(a->text, "replaced"))
+		u->figures->accepted++;
+	else if (is_gone(f, a->text))
+		u->figures->gone++;
+	else {
+		u->figures->refused++;
+		nr_answer_show(text, sizeof(text), a->text);
+		u->calls.refused(u->calls.ctx, a->id, text);
+	}
+}
+
 int
 nr_upload_answer(struct nr_upload *u, const struct nr_answer *a)
 {
 	struct flight **at;
-	char text[300];
 
 	if (a->verb != NR_ANSWER_OK)
 		return 0;
@@ -189,15 +230,7 @@ nr_upload_answer(struct nr_upload *u, const struct nr_answer *a)
 	u->heard = nr_peer_listened(u->peer);
 	if (!a->accepted && again(u, *at, a->text))
 		return 1;
-	/* strfry says "replaced:" of what it has a newer version of. */
-	if (a->accepted || nr_answer_prefix(a->text, "duplicate") ||
-	    nr_answer_prefix(a->text, "replaced"))
-		u->figures->accepted++;
-	else {
-		u->figures->refused++;
-		nr_answer_show(text, sizeof(text), a->text);
-		u->calls.refused(u->calls.ctx, a->id, text);
-	}
+	count(u, *at, a);
 	drop(u, at);
 	tell_room(u);
 	return 1;

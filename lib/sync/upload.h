@@ -11,8 +11,9 @@
 
 struct nr_upload;
 
+/* gone: not taken, as it was deleted there, or has expired meanwhile. */
 struct nr_upload_figures {
-	uint64_t	sent, accepted, refused, unanswered;
+	uint64_t	sent, accepted, gone, refused, unanswered;
 	uint64_t	bytes;
 };
 
