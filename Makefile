@@ -36,7 +36,8 @@ endif
 cflags := -std=c11 -D_GNU_SOURCE -Ilib -fPIE -pthread $(warn) $(harden)
 ldflags := -pie -pthread $(filter -fsanitize=%,$(harden)) $(hardlink)
 
-libs := -lsecp256k1 -lcrypto -llmdb -lzstd -lz
+# Only programs that use libjq load it.
+libs := -lsecp256k1 -lcrypto -llmdb -lzstd -lz -Wl,--as-needed -ljq
 
 lib_src := $(sort $(wildcard lib/*/*.c))
 lib_obj := $(lib_src:%.c=$B/%.o)
