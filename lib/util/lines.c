@@ -69,8 +69,8 @@ cut(struct nr_lines *l, struct nr_block *b, const char *last)
 	if (rc != NR_OK)
 		return rc;
 	b->text.len = keep;
-	b->first = l->lineno + 1;
-	l->lineno += count_lines(b->text.p, b->text.len);
+	b->first = l->lines + 1;
+	l->lines += count_lines(b->text.p, b->text.len);
 	return NR_OK;
 }
 
@@ -80,7 +80,7 @@ too_long(struct nr_lines *l, struct nr_block *b)
 {
 	b->text.len = 0;
 	b->too_long = 1;
-	b->first = ++l->lineno;
+	b->first = ++l->lines;
 	l->skipping = 1;
 	return NR_OK;
 }
@@ -189,9 +189,13 @@ nr_lines_next(struct nr_lines *l, const char **line, size_t *len)
 			l->block->text.len = 0;
 			return rc;
 		}
-		if (l->block->too_long)
+		l->lineno = l->block->first - 1;
+		if (l->block->too_long) {
+			l->lineno++;
 			return NR_ETOOLONG;
+		}
 	}
+	l->lineno++;
 	if (v.len > l->max)
 		return NR_ETOOLONG;
 	*line = v.p;

@@ -20,7 +20,8 @@ struct nr_input;
 struct nr_lines {
 	struct nr_input	*in;
 	size_t		 max;		/* longest line, without its LF */
-	uint64_t	 lineno;	/* of the line read last, from 1 */
+	uint64_t	 lineno;	/* of nr_lines_next()'s line, from 1 */
+	uint64_t	 lines;		/* in the blocks so far */
 	struct nr_buf	 carry;		/* the start of an unfinished line */
 	int		 skipping;	/* inside a line that is too long */
 	struct nr_block	*block;		/* for nr_lines_next() */
