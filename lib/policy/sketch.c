@@ -35,22 +35,6 @@ mix(uint64_t z)
 	return z ^ z >> 31;
 }
 
-/*
- * The letter that counts, or 0: no digits, no punctuation, no symbols and
- * nothing beyond the basic plane, where emoji and fancy alphabets are.
- */
-static unsigned
-letter(unsigned c)
-{
-	if (c < 0xc0 || c == 0xd7 || c == 0xf7 || c > 0xffef)
-		return 0;
-	if ((c >= 0x2000 && c <= 0x2bff) || (c >= 0x3000 && c <= 0x3040) ||
-	    (c >= 0xd800 && c <= 0xf8ff) || (c >= 0xfe00 && c <= 0xfe6f) ||
-	    (c >= 0xff00 && c <= 0xff20) || (c >= 0x300 && c <= 0x36f))
-		return 0;
-	return nr_fold(c);
-}
-
 static void
 add(struct sketcher *s, unsigned c)
 {
@@ -77,7 +61,8 @@ add_text(struct sketcher *s, struct nr_view text)
 	while (p < end) {
 		c = (unsigned char)*p;
 		if (c >= 0x80 || c == '\\') {
-			c = letter(nr_text_next(&p, end));
+			c = nr_text_next(&p, end);
+			c = nr_text_letter(c) ? nr_fold(c) : 0;
 		} else {
 			c |= 0x20;
 			c = c >= 'a' && c <= 'z' ? c : 0;

@@ -88,6 +88,60 @@ nr_case_of(unsigned c)
 	return NR_CASE_NONE;
 }
 
+int
+nr_text_letter(unsigned c)
+{
+	if (c < 0x80)
+		return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+	/* Beyond the basic plane are emoji and fancy alphabets. */
+	if (c < 0xc0 || c == 0xd7 || c == 0xf7 || c > 0xffef)
+		return 0;
+	return !((c >= 0x300 && c <= 0x36f) || (c >= 0x2000 && c <= 0x2bff) ||
+	    (c >= 0x3000 && c <= 0x3040) || (c >= 0xd800 && c <= 0xf8ff) ||
+	    (c >= 0xfe00 && c <= 0xfe6f) || (c >= 0xff00 && c <= 0xff20) ||
+	    c == 0xfeff);
+}
+
+int
+nr_text_space(unsigned c)
+{
+	return c == ' ' || (c >= '\t' && c <= '\r') || c == 0xa0 ||
+	    (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 ||
+	    c == 0x202f || c == 0x3000;
+}
+
+int
+nr_text_nothing(unsigned c)
+{
+	return c == 0xad || (c >= 0x200b && c <= 0x200f) || c == 0x2060 ||
+	    (c >= 0xfe00 && c <= 0xfe0f) || c == 0xfeff;
+}
+
+unsigned
+nr_text_put(char out[4], unsigned c)
+{
+	if (c < 0x80) {
+		out[0] = (char)c;
+		return 1;
+	}
+	if (c < 0x800) {
+		out[0] = (char)(0xc0 | c >> 6);
+		out[1] = (char)(0x80 | (c & 0x3f));
+		return 2;
+	}
+	if (c < 0x10000) {
+		out[0] = (char)(0xe0 | c >> 12);
+		out[1] = (char)(0x80 | (c >> 6 & 0x3f));
+		out[2] = (char)(0x80 | (c & 0x3f));
+		return 3;
+	}
+	out[0] = (char)(0xf0 | (c >> 18 & 7));
+	out[1] = (char)(0x80 | (c >> 12 & 0x3f));
+	out[2] = (char)(0x80 | (c >> 6 & 0x3f));
+	out[3] = (char)(0x80 | (c & 0x3f));
+	return 4;
+}
+
 static unsigned
 digit(char c)
 {

@@ -24,6 +24,19 @@ enum nr_case {
 
 enum nr_case	nr_case_of(unsigned c);
 
+/*
+ * Is it of words: of ASCII a letter; beyond it, whatever is no
+ * punctuation, symbol or emoji?
+ */
+int		nr_text_letter(unsigned c);
+
+/* White space; and what is there and not to be seen. */
+int		nr_text_space(unsigned c);
+int		nr_text_nothing(unsigned c);
+
+/* Write c in UTF-8; returns how many bytes. */
+unsigned	nr_text_put(char out[4], unsigned c);
+
 /* The next character, at *p, which is not the end; *p moves behind it. */
 unsigned	nr_text_next(const char **p, const char *end);
 
