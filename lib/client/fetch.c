@@ -551,7 +551,8 @@ on_closed(struct nr_fetch *f, const struct nr_answer *a)
 		return;
 	}
 	if ((nr_answer_prefix(a->text, "rate-limited") ||
-	    nr_answer_prefix(a->text, "error")) && f->retries < RETRIES) {
+	    nr_answer_prefix(a->text, "error")) && f->retries < RETRIES &&
+	    wait <= NR_ANSWER_WAIT_MAX) {
 		f->retries++;
 		ask_later(f, wait >= 0 ? (int64_t)wait * 1000 : -1);
 		return;

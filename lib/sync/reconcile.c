@@ -279,7 +279,8 @@ refused(struct nr_reconcile *r, const struct nr_answer *a)
 		end(r, NR_REC_AUTH, text, 0, 0);
 	else if (nr_answer_prefix(a->text, "rate-limited")) {
 		seconds = nr_answer_wait(a->text);
-		end(r, NR_REC_AGAIN, text, seconds < 0 ? 10000 :
+		end(r, seconds > NR_ANSWER_WAIT_MAX ? NR_REC_REFUSED :
+		    NR_REC_AGAIN, text, seconds < 0 ? 10000 :
 		    (int64_t)seconds * 1000, 0);
 	} else if (nr_answer_prefix(a->text, "blocked") || a->has_max ||
 	    (!r->opened && mentions(text, big)))

@@ -59,7 +59,7 @@ struct nr_syncer {
 	struct range		*range;
 	size_t			 nranges, capranges;
 	struct range		 now;
-	int			 begun;		/* with it */
+	int			 begun;		/* with it; not put back */
 	enum job		 job;
 	uint64_t		 before;	/* progress, as it connected */
 	unsigned		 tries;		/* of this range */
@@ -257,6 +257,9 @@ split_range(struct nr_syncer *s)
 	int64_t now = time(NULL) + 86400, mid;
 	int rc;
 
+	/* The newest so many of each half would be others. */
+	if (s->o.filters[r.filter].has & NR_FILTER_LIMIT)
+		return NR_EOF;
 	if (r.until <= 0 || r.since > INT64_MAX - 2 * 86400)
 		return NR_EOF;
 	if (r.since == INT64_MIN && r.until > 0)
@@ -270,9 +273,10 @@ split_range(struct nr_syncer *s)
 		return NR_EOF;
 	s->figures.splits++;
 	if ((rc = push_range(s, r.filter, r.since, mid,
-	    r.depth + 1)) != NR_OK)
-		return rc;
-	return push_range(s, r.filter, mid + 1, r.until, r.depth + 1);
+	    r.depth + 1)) == NR_OK)
+		rc = push_range(s, r.filter, mid + 1, r.until, r.depth + 1);
+	s->begun = 0;
+	return rc;
 }
 
 /* Our side has its records of the range. */
@@ -785,6 +789,7 @@ try_again(struct nr_syncer *s, int64_t ms, const char *text)
 		return;
 	}
 	s->job = NOTHING;
+	s->begun = 0;
 	if (push_range(s, s->now.filter, s->now.since, s->now.until,
 	    s->now.depth) != NR_OK)
 		fail(s, ENOMEM);
@@ -813,6 +818,23 @@ too_big(struct nr_syncer *s, const char *text)
 	else {
 		s->job = DRAINING;
 		pump(s);
+	}
+}
+
+static void
+prove(struct nr_syncer *s, const char *text)
+{
+	switch (nr_peer_prove(s->peer)) {
+	case 0:
+		end(s, NR_SYNC_REFUSED, text, 0);
+		break;
+	case 1:
+		s->wants_proof = 1;
+		try_again(s, 10000, text);
+		break;
+	default:
+		/* The part of it that reconciles may not know yet. */
+		try_again(s, 1000, text);
 	}
 }
 
@@ -846,12 +868,7 @@ on_reconciled(void *ctx, enum nr_reconcile_status status, const char *text,
 		try_again(s, wait_ms, text);
 		break;
 	case NR_REC_AUTH:
-		if (nr_peer_prove(s->peer) != 1)
-			end(s, NR_SYNC_REFUSED, text, 0);
-		else {
-			s->wants_proof = 1;
-			try_again(s, 10000, text);
-		}
+		prove(s, text);
 		break;
 	case NR_REC_FAILED:
 		fail(s, rc);
@@ -1230,6 +1247,8 @@ opened(struct nr_peer *p, void *ctx)
 	/* One that has worked is asked again, whatever it said last. */
 	if (s->worked)
 		s->no_neg = 0;
+	if (s->o.follow && s->figures.connections > 1)
+		say(s, "connected again");
 	if (s->job == PAGING) {
 		page_on(s);
 		return;

@@ -161,7 +161,7 @@ again(struct nr_upload *u, struct flight *f, struct nr_view text)
 	int64_t ms = (int64_t)500 << (f->tries < 6 ? f->tries : 6);
 	int seconds = nr_answer_wait(text);
 
-	if (f->tries >= u->o.tries)
+	if (f->tries >= u->o.tries || seconds > NR_ANSWER_WAIT_MAX)
 		return 0;
 	if (nr_answer_prefix(text, "auth-required")) {
 		if (nr_peer_prove(u->peer) == 0)

@@ -313,6 +313,10 @@ unit(const char *p, const char *end)
 		return 60;
 	case 'h':
 		return 3600;
+	case 'd':
+		return 86400;
+	case 'w':
+		return 7 * 86400;
 	default:
 		return 0;
 	}

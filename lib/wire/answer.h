@@ -73,6 +73,9 @@ int	nr_answer_prefix(struct nr_view text, const char *word);
  */
 int	nr_answer_wait(struct nr_view text);
 
+/* Who asks for more than this is not waited for: that is a refusal. */
+#define NR_ANSWER_WAIT_MAX	600
+
 /*
  * Write what a text stands for, cut to size bytes with the terminator, at
  * the end of a character; control characters become question marks.

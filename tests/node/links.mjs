@@ -68,6 +68,46 @@ for (const [way, args] of [['one id a round', []], ['one id a round', ['--up']],
   none.stop()
 }
 
+// ---- refusals
+{
+  const bad = await wrong('blocked', { events: big.slice(0, 100) })
+  r = await neg('-S', scratch('limit'), '-l', '10', bad.url)
+  is([r.code, (await ids(scratch('limit'))).length, report(r).splits], [0, 10, 0], 'what has a limit is not split', r.err)
+  bad.close()
+}
+{
+  // The relay says that it knows us, and then that it does not yet.
+  let opens = 0
+  const key = scratch('key')
+  writeFileSync(key, Buffer.from(alice.key).toString('hex') + '\n', { mode: 0o600 })
+  const r1 = await relay((ws, send, m) => {
+    if (!m) send('AUTH', 'challenge')
+    else if (m[0] === 'AUTH') send('OK', m[1].id, true, '')
+    else if (m[0] === 'NEG-OPEN') send(...(++opens < 2 ? ['NEG-ERR', m[1], 'auth-required: who are you'] : ['NEG-MSG', m[1], '61']))
+  })
+  r = await neg('-S', scratch('auth'), '-K', key, r1.url)
+  is([r.code, report(r).status, opens], [0, 'done', 2], 'who is known already asks once more', r.err)
+  r1.stop()
+}
+{
+  const r1 = await relay((ws, send, m) => {
+    if (m?.[0] === 'REQ') send('CLOSED', m[1], 'rate-limited: try again in 1 day')
+    if (m?.[0] === 'NEG-OPEN') send('NEG-ERR', m[1], 'rate-limited: try again in 1 day')
+    if (m?.[0] === 'EVENT') send('OK', m[1].id, false, 'rate-limited: try again in 1 day')
+  })
+  r = await neg('-S', scratch('never'), r1.url)
+  is([r.code, report(r).status], [1, 'refused'], 'nobody is waited for a day', r.err)
+  const dir = scratch('day')
+  await run('nr-import', ['-q', '-S', dir], jsonl(big.slice(0, 2)))
+  const r2 = await relay((ws, send, m) => {
+    if (m?.[0] === 'NEG-OPEN') send('NEG-MSG', m[1], '6100000200')
+    if (m?.[0] === 'EVENT') send('OK', m[1].id, false, 'rate-limited: try again in 1 day')
+  })
+  r = await neg('-S', dir, '--up', r2.url)
+  is([r.code, report(r).refused], [1, 2], 'nor for events that go up', r.err)
+  r1.stop(); r2.stop()
+}
+
 // ---- for ever
 {
   const seen = []

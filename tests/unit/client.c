@@ -114,7 +114,8 @@ test_reasons(void **state)
 		{ "rate-limited: try again in 30 seconds", 30 },
 		{ "rate-limited: slow down, wait 2m", 120 },
 		{ "retry after 1500ms", 2 }, { "try again in 1.5 s", 2 },
-		{ "try again in 1h", 3600 }, { "try again in 99d", -1 },
+		{ "try again in 1h", 3600 }, { "try again in 99d", 86400 },
+		{ "try again in 1 week", 86400 }, { "again in 2 parsecs", -1 },
 		{ "come in 99999999999999999999", 86400 },
 		{ "rate-limited: 5 a minute", -1 }, { "", -1 },
 	};
