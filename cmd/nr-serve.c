@@ -164,6 +164,19 @@ set_list(struct nr_relay_config *c, struct sources *s, const char *key,
 }
 
 static int
+is_key(const char *name)
+{
+	const char *key;
+	int list;
+	size_t i;
+
+	for (i = 0; (key = nr_relay_config_key(i, &list)) != NULL; i++)
+		if (strcmp(key, name) == 0)
+			return 1;
+	return 0;
+}
+
+static int
 set_option(struct nr_relay_config *c, struct sources *s,
     const struct option_value *o, int *good)
 {
@@ -180,6 +193,13 @@ set_option(struct nr_relay_config *c, struct sources *s,
 		return NR_OK;
 	}
 	snprintf(name, sizeof(name), "%.*s", (int)n, o->text);
+	if (!is_key(name)) {
+		snprintf(text, sizeof(text), "--set %.300s: there is no key "
+		    "%s, see nr-serve.conf(5)", o->text, name);
+		complain(s, text);
+		*good = 0;
+		return NR_OK;
+	}
 	return set_key(c, s, "", name, o->text + n + 1, good);
 }
 

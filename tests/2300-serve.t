@@ -48,7 +48,7 @@ bad() {
 	like "says: $text" "^nr-serve: $text" err
 	is 'in one line' 1 "$(wc -l <err)"
 }
-bad 'foo: 1: unknown key'		--set foo=1
+bad '--set foo=1: there is no key foo'	--set foo=1
 bad '--set max_limit: not key=value'	--set max_limit
 bad 'max_limit: x: not a number'	--set max_limit=x
 bad 'max_limit: : not a number'		--set max_limit=
@@ -78,6 +78,8 @@ denied() {
 	like "says: $text" "^nr-serve: .*$text" err
 }
 : >file
+rc 2 'a folder for a configuration' nr-serve -c /tmp
+like 'says so'				'^nr-serve: /tmp: Is a directory' err
 denied 'a file for a store' 'file: Not a directory' -S file --listen 127.0.0.1:0
 denied 'nowhere to make one' 'No such file' -S /nonexistent/a --listen 127.0.0.1:0
 denied 'an address that is not ours' '192.0.2.1:0: ' -S s --listen 192.0.2.1:0

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <confuse.h>
@@ -98,12 +99,16 @@ nr_relay_config_file(struct nr_relay_config *c, const char *path,
 		CFG_FUNC("include", &cfg_include),
 		CFG_END()
 	};
+	struct stat st;
 	const char *key;
 	int list, rc;
 	size_t n = 0;
 
 	if (access(path, R_OK) != 0)
 		return errno;
+	/* The reader would end the program. */
+	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+		return EISDIR;
 	while (nr_relay_config_key(n, &list) != NULL)
 		n++;
 	if ((opts = calloc(n + 2, sizeof(*opts))) == NULL)
