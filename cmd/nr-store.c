@@ -362,8 +362,8 @@ do_delete(struct args *a)
 	nr_store_close(d.st);
 	nr_filters_free(f, n);
 	if (!nr_quiet)
-		fprintf(stderr, "%s: %" PRIu64 " events%s\n", nr_progname(),
-		    d.total, a->dry_run ? " would be deleted" : " deleted");
+		fprintf(stderr, "%s: %" PRIu64 " event%s%s\n", nr_progname(),
+		    d.total, NR_S(d.total), a->dry_run ? " would be deleted" : " deleted");
 	return NR_EX_OK;
 }
 

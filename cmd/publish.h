@@ -164,6 +164,7 @@ struct nr_pub_relay {
 	unsigned		 backoff;
 	int			 proving, proved;
 	char			 why[NR_PUB_TEXT];	/* of faults, the last */
+	unsigned		 told;		/* kinds of faults, as bits */
 	char			 notice[NR_PUB_TEXT];
 	char			 refusal[NR_PUB_TEXT];	/* the first */
 	uint64_t		 accepted, duplicates, refused, failed;

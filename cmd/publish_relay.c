@@ -417,6 +417,10 @@ on_closed(struct nr_peer *peer, void *ctx, const struct nr_fault *why,
 		return;
 	snprintf(r->why, sizeof(r->why), "%s: %.200s",
 	    nr_fault_name(why->class), why->text);
+	/* Of each kind once: there may be many. */
+	if (!(r->told & 1u << why->class))
+		nr_warn("%s: %s", r->name, r->why);
+	r->told |= 1u << why->class;
 	while (i < r->nflights) {
 		struct nr_pub_flight *f = &r->flight[i];
 

@@ -74,7 +74,8 @@ static void
 kept_summary(uint64_t n, const char *what, const char *option)
 {
 	if (n > 0)
-		nr_say("%" PRIu64 " %s stayed here%s", n, what, option);
+		nr_say("%" PRIu64 " %s%s stayed here%s", n, what, NR_S(n),
+		    option);
 }
 
 void
@@ -84,12 +85,13 @@ nr_pub_summary(const struct nr_pub *p)
 
 	for (i = 0; i < p->nrelays; i++)
 		relay_summary(&p->relay[i]);
-	kept_summary(p->kept_private, "private events", " (--private)");
-	kept_summary(p->kept_protected, "protected events", " (--protected)");
-	kept_summary(p->kept_auth, "events of kind 22242", "");
-	nr_say("%" PRIu64 " events: %" PRIu64 " accepted by %u or more, %"
-	    PRIu64 " not; %" PRIu64 " lines were invalid", p->events,
-	    p->enough, p->min, p->events - p->enough, p->invalid);
+	kept_summary(p->kept_private, "private event", " (--private)");
+	kept_summary(p->kept_protected, "protected event", " (--protected)");
+	kept_summary(p->kept_auth, "kind 22242 event", "");
+	nr_say("%" PRIu64 " event%s: %" PRIu64 " accepted by %u or more, %"
+	    PRIu64 " not; invalid lines: %" PRIu64, p->events,
+	    NR_S(p->events), p->enough, p->min, p->events - p->enough,
+	    p->invalid);
 }
 
 static void

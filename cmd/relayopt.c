@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tool.h"
@@ -32,13 +33,43 @@ add(struct nr_relays *r, const struct nr_url *u)
 	r->n++;
 }
 
+/* There, or called as files of events are. */
+static int
+is_file(const char *text)
+{
+	static const char *const ends[] = { ".json", ".jsonl", ".zst" };
+	size_t len = strlen(text), n, i;
+	struct stat s;
+
+	if (strstr(text, "://") != NULL)
+		return 0;
+	for (i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+		n = strlen(ends[i]);
+		if (len > n && strcmp(text + len - n, ends[i]) == 0)
+			return 1;
+	}
+	return stat(text, &s) == 0 && !S_ISDIR(s.st_mode);
+}
+
+void
+nr_relay_operand(struct nr_url *out, const char *text)
+{
+	if (is_file(text))
+		nr_bad_usage("a file, not a relay as wss://relay.example.com: "
+		    "%s", text);
+	if (strncmp(text, "unix:", 5) == 0)
+		nr_bad_usage("relays are reached by ws:// and wss:// alone: "
+		    "%s", text);
+	if (!nr_url_parse_operand(out, text, strlen(text)))
+		nr_bad_usage("not the URL of a relay: %s", text);
+}
+
 void
 nr_relays_add(struct nr_relays *r, const char *text)
 {
 	struct nr_url u;
 
-	if (!nr_url_parse_operand(&u, text, strlen(text)))
-		nr_bad_usage("not the URL of a relay: %s", text);
+	nr_relay_operand(&u, text);
 	add(r, &u);
 }
 
@@ -77,7 +108,8 @@ nr_relays_add_file(struct nr_relays *r, const char *path)
 		v = rc == NR_OK ? trim(line, len) : (struct nr_view){ "x", 1 };
 		if (v.len == 0)
 			continue;
-		if (!nr_url_parse_operand(&u, v.p, v.len))
+		if (!nr_url_parse_operand(&u, v.p, v.len) ||
+		    (v.len >= 5 && strncmp(v.p, "unix:", 5) == 0))
 			nr_bad_usage("%s: line %" PRIu64
 			    ": not the URL of a relay", path, in.lineno);
 		add(r, &u);

@@ -14,6 +14,12 @@ struct nr_relays {
 };
 
 /*
+ * Take apart a relay's URL that somebody has written.  Ends with status 2
+ * where it is none, or the name of a file.
+ */
+void	nr_relay_operand(struct nr_url *out, const char *text);
+
+/*
  * Add a relay that somebody has written: wss:// may be left out.  One that
  * is there already is not added again.  Ends with status 2 where it is no
  * URL of a relay.

@@ -29,6 +29,9 @@ enum nr_exit {
 	{ "help", no_argument, NULL, NR_OPT_HELP }, \
 	{ "version", no_argument, NULL, NR_OPT_VERSION }
 
+/* The end of a noun that is counted. */
+#define NR_S(n)		((n) == 1 ? "" : "s")
+
 /* No words on stderr from nr_warn(); the status still tells. */
 extern int nr_quiet;
 

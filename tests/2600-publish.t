@@ -60,6 +60,9 @@ rc 0 '--relays'				publish -q --report rep --relays relays
 is 'takes those of a file' 3 "$(wc -l <rep)"
 rc 2 'no relay is usage'		publish
 rc 2 'so is no URL'			publish http://example.com
+rc 2 'a file is no relay'		publish one "$url_a"
+like 'which looks otherwise'		'not a relay as wss://.*: one$' err
+rc 2 'nor what may have been one'	publish nonesuch.jsonl "$url_a"
 rc 2 'and --min of more than there are'	publish --min 2 "$url_a"
 port=$((20000 + $$ % 10000))
 rc 3 'nobody there: status 3'		publish -q --give-up 1s "127.0.0.1:$port"
@@ -140,8 +143,10 @@ openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 
 tls=1
 relay t --set "tls_certificate=$PWD/tls.pem" --set "tls_key=$PWD/tls.key"
 tls=wss://localhost:$(sed -n 's/.*serving .*:\([0-9]*\)$/\1/p' log.t)
-rc 3 'a certificate that nobody knows'	publish -q --give-up 1s "$tls"
+rc 3 'a certificate that nobody knows'	publish --give-up 2s "$tls"
 like 'is why' 'last: tls: ' err
+is 'and is told when it is seen, once' 1 \
+    "$(sed '/given up/,$d' err | grep -c '^nr-publish: wss:.*/: tls: ')"
 rc 0 '--ca-file knows it'		publish -q --ca-file tls.pem "$tls"
 rc 2 'what is no certificate'		publish -q --ca-file key "$tls"
 
