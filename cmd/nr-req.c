@@ -269,8 +269,10 @@ operands(struct req *q, struct nr_filter_args *args, char **operand, int n,
 }
 
 static void
-check_options(const struct req *q)
+check_options(const struct req *q, int count, int info)
 {
+	if (count && info)
+		nr_bad_usage("--count and --info: one of them");
 	if (q->mode != REQ_FETCH && (q->stream || q->paginate || q->ids ||
 	    q->total > 0))
 		nr_bad_usage("--count and --info go with no option about "
@@ -310,7 +312,7 @@ main(int argc, char *argv[])
 	struct nr_filter_args args = { 0 };
 	struct nr_key_args key = NR_KEY_ARGS;
 	struct nr_key *secret;
-	int ch, all = 0, retries = -1, status;
+	int ch, all = 0, count = 0, info = 0, retries = -1, status;
 
 	nr_tool_init(argv[0], usage);
 	while ((ch = getopt_long(argc, argv, NR_FILTER_FLAGS NR_KEY_FLAGS
@@ -328,12 +330,14 @@ main(int argc, char *argv[])
 			break;
 		case COUNT:
 			q.mode = REQ_COUNT;
+			count = 1;
 			break;
 		case IDS:
 			q.ids = 1;
 			break;
 		case INFO:
 			q.mode = REQ_INFO;
+			info = 1;
 			break;
 		case MAX_TIME:
 			q.max_ms = duration(optarg, "--max-time",
@@ -381,7 +385,7 @@ main(int argc, char *argv[])
 			if (!nr_key_option(&key, ch, optarg))
 				nr_filter_option(&args, ch, optarg);
 		}
-	check_options(&q);
+	check_options(&q, count, info);
 	operands(&q, &args, argv + optind, argc - optind, all);
 	/* A stream comes back for ever. */
 	q.tries = retries >= 0 ? (unsigned)retries + 1 : q.stream ? 0 : 4;

@@ -37,6 +37,9 @@ rc 2 'not a filter'			nr-req "$url" '{"kinds":["x"]}'
 rc 2 'not a time'			nr-req "$url" -k 1 --timeout soon
 rc 2 'nor a number'			nr-req "$url" -k 1 --total 0
 rc 2 'one thing at a time'		nr-req "$url" -k 1 --count --stream
+rc 2 'nor two others'			nr-req "$url" -k 1 --count --info
+rc 2 'no socket'			nr-req -k 1 unix:/tmp/socket
+like 'by its name'			'ws:// and wss:// alone: unix:/tmp' err
 rc 0 '--help'				nr-req --help
 rc 0 '--version'			nr-req --version
 

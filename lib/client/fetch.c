@@ -528,7 +528,11 @@ on_eose(struct nr_fetch *f, const struct nr_answer *a)
 		return;
 	}
 	say_close(f);
-	if (f->o.mode == NR_FETCH_ONCE)
+	if (f->o.mode == NR_FETCH_ONCE && a->more &&
+	    !(f->had_limit && f->raw >= f->limit))
+		finish(f, NR_FETCH_PARTIAL, "the relay has more than it gives "
+		    "at a time");
+	else if (f->o.mode == NR_FETCH_ONCE)
 		finish(f, NR_FETCH_DONE, "");
 	else
 		page_done(f, a->more, a->finish);

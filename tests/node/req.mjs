@@ -108,6 +108,12 @@ await against('refused', onReq((send, s) => send('CLOSED', s, 'blocked: not you'
   { code: 1, got: [], status: 'refused', more: { message: 'blocked: not you' } })
 await against('AUTH that we cannot give', onReq((send, s) => { send('AUTH', 'abc'); send('CLOSED', s, 'auth-required: who') }),
   { code: 1, got: [], status: 'refused' })
+await against('a day is not waited for', onReq((send, s) => send('CLOSED', s, 'rate-limited: try again in 1 d')),
+  { code: 1, got: [], status: 'refused' })
+await against('more than it gives', onReq((send, s) => { send('EVENT', s, good); send('EOSE', s, ['more']) }),
+  { code: 1, got: [good.id], status: 'partial' })
+await against('more than was asked for', onReq((send, s) => { send('EVENT', s, good); send('EOSE', s, ['more']) }),
+  { code: 0, got: [good.id], status: 'ok' }, '-l', '1')
 {
   let n = 0
   const { r } = await against('rate-limited, then not', onReq((send, s) => {
