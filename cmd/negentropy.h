@@ -26,8 +26,11 @@ struct nr_exec;
  * Whoever connects to the socket talks to a new process of the command; a
  * program that cannot do this ends.
  * argv	    ended by NULL; borrowed
+ * ended    the last process has ended with this status, and another is
+ *	    wanted: returns 1 where that is of no use
  */
-struct nr_exec	*nr_exec_new(struct nr_net *n, char *const *argv);
+struct nr_exec	*nr_exec_new(struct nr_net *n, char *const *argv,
+		    int (*ended)(void *ctx, int status), void *ctx);
 void	nr_exec_free(struct nr_exec *x);
 
 /* The path of the socket. */
@@ -36,8 +39,11 @@ const char	*nr_exec_path(const struct nr_exec *x);
 /* Start a command with these as its stdin and stdout.  0 or errno. */
 int	nr_exec_start(char *const *argv, int in, int out, pid_t *pid);
 
-/* Wait for it, two seconds, then make it end. */
-void	nr_exec_end(pid_t pid);
+/*
+ * Wait for it, two seconds, then make it end.
+ * Returns  the status that it ended with by itself, or -1.
+ */
+int	nr_exec_end(pid_t pid);
 
 /* ---- command that events pass through */
 

@@ -30,6 +30,8 @@ struct nr_exec {
 	int		 fd;
 	struct nr_watch	*watch;
 	pid_t		 pid;		/* of the last connection */
+	int		 (*ended)(void *ctx, int status);
+	void		*ctx;
 };
 
 /* Signals are as they were before this program had its own ideas. */
@@ -61,43 +63,46 @@ nr_exec_start(char *const *argv, int in, int out, pid_t *pid)
 }
 
 /* Its input has ended; where that does not end it, we do. */
-void
+int
 nr_exec_end(pid_t pid)
 {
 	static const int signals[] = { 0, SIGTERM, SIGKILL };
+	int n, status = -1;
 	size_t i;
-	int n;
 
 	for (i = 0; pid > 0 && i < 3; i++) {
 		if (signals[i] != 0)
 			(void)kill(pid, signals[i]);
 		for (n = 0; n < 100; n++) {
-			if (waitpid(pid, NULL, WNOHANG) != 0)
-				return;
+			if (waitpid(pid, &status, WNOHANG) != 0)
+				return status >= 0 && WIFEXITED(status) ?
+				    WEXITSTATUS(status) : -1;
 			nr_sleep_ms(20);
 		}
 	}
+	return -1;
 }
 
 static void
 on_connection(void *ctx, unsigned events)
 {
 	struct nr_exec *x = ctx;
-	int fd, rc;
+	int fd, rc, status = nr_exec_end(x->pid);
 
 	(void)events;
-	nr_exec_end(x->pid);
 	x->pid = 0;
 	fd = accept4(x->fd, NULL, NULL, SOCK_CLOEXEC);
 	if (fd < 0)
 		return;
-	if ((rc = nr_exec_start(x->argv, fd, fd, &x->pid)) != 0)
+	if ((status < 0 || !x->ended(x->ctx, status)) &&
+	    (rc = nr_exec_start(x->argv, fd, fd, &x->pid)) != 0)
 		nr_warn("%s: %s", x->argv[0], nr_strerror(rc));
 	close(fd);
 }
 
 struct nr_exec *
-nr_exec_new(struct nr_net *n, char *const *argv)
+nr_exec_new(struct nr_net *n, char *const *argv,
+    int (*ended)(void *ctx, int status), void *ctx)
 {
 	struct nr_exec *x;
 	int rc;
@@ -105,6 +110,8 @@ nr_exec_new(struct nr_net *n, char *const *argv)
 	if ((x = calloc(1, sizeof(*x))) == NULL)
 		nr_die(ENOMEM, "%s", argv[0]);
 	x->argv = argv;
+	x->ended = ended;
+	x->ctx = ctx;
 	nr_scratch_make(&x->where);
 	if ((rc = nr_scratch_listen(&x->where, &x->fd)) != NR_OK ||
 	    (rc = nr_watch_new(&x->watch, n, x->fd, NR_WATCH_IN,
@@ -121,7 +128,7 @@ nr_exec_free(struct nr_exec *x)
 	nr_watch_free(x->watch);
 	close(x->fd);
 	nr_scratch_remove(&x->where);
-	nr_exec_end(x->pid);
+	(void)nr_exec_end(x->pid);
 	free(x);
 }
 

@@ -223,7 +223,7 @@ nr_strainer_free(struct nr_strainer *f)
 	nr_watch_free(f->out_watch);
 	if (f->out >= 0)
 		close(f->out);
-	nr_exec_end(f->pid);
+	(void)nr_exec_end(f->pid);
 	nr_buf_free(&f->queue);
 	nr_buf_free(&f->lines);
 	free(f);

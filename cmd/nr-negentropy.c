@@ -67,6 +67,7 @@ struct run {
 	struct nr_intake	*intake;
 	struct nr_strainer	*down, *up;	/* what they pass through */
 	int			 over;		/* the syncer has ended */
+	int			 hopeless;	/* no use to start the peer */
 	int			 up_told, up_ended;
 	uint64_t		 nonsense;	/* that they wrote */
 	unsigned		 told, told_up;
@@ -301,7 +302,7 @@ on_end(void *ctx, enum nr_sync_status status, const char *text, int rc)
 {
 	struct run *run = ctx;
 
-	run->status = status;
+	run->status = run->hopeless ? NR_SYNC_LOST : status;
 	run->rc = rc;
 	if (status != NR_SYNC_DONE && status != NR_SYNC_STOPPED)
 		nr_warn("%s: %s", run->peer, text);
@@ -553,10 +554,7 @@ choose_peer(struct run *run)
 		run->argv[2] = mutable(run->peer);
 		run->argv[3] = mutable("--stdio");
 	} else {
-		if (!nr_url_parse_operand(&run->url, run->peer,
-		    strlen(run->peer)))
-			nr_bad_usage("neither a relay nor the directory of a "
-			    "store: %s", run->peer);
+		nr_relay_operand(&run->url, run->peer);
 		return;
 	}
 	(void)nr_url_parse(&run->url, nowhere, sizeof(nowhere) - 1);
@@ -579,6 +577,27 @@ open_side(struct run *run)
 	    run->o.nfilters);
 }
 
+/*
+ * Not found, not to be run, wrongly used, a store that is damaged: another
+ * attempt ends as this one.  So does a store that was never to be had.
+ */
+static int
+peer_ended(void *ctx, int status)
+{
+	struct run *run = ctx;
+	struct nr_sync_figures f;
+
+	nr_syncer_figures(run->syncer, &f);
+	if (status != 126 && status != 127 && status != NR_EX_USAGE &&
+	    status != NR_EX_CORRUPT &&
+	    !(status == NR_EX_ENV && f.connections == 0))
+		return 0;
+	nr_warn("%s: ended with status %d", run->peer, status);
+	run->hopeless = 1;
+	nr_syncer_stop(run->syncer);
+	return 1;
+}
+
 static void
 make_net(struct run *run)
 {
@@ -590,7 +609,7 @@ make_net(struct run *run)
 		nr_bad_usage("%s: %s", run->ca_file, why);
 	need(rc, "network");
 	if (run->argv[0] != NULL) {
-		run->x = nr_exec_new(run->net, run->argv);
+		run->x = nr_exec_new(run->net, run->argv, peer_ended, run);
 		run->po.unix_path = nr_exec_path(run->x);
 	}
 	if (run->key != NULL) {
@@ -742,7 +761,7 @@ option(struct run *run, int ch)
 		    ms > 86400000)
 			nr_bad_usage("--timeout: not a time up to a day: %s",
 			    optarg);
-		run->o.answer_ms = ms;
+		run->o.answer_ms = run->po.connect_ms = ms;
 		break;
 	case OPT_TRIES:
 		run->po.tries = (unsigned)nr_number(optarg, "--tries", 0,

@@ -49,6 +49,14 @@ is 'stays away'		62 "$(nr-export -S gone | jq .kind)"
 rc 3 'a command that is none'	nr-negentropy -S c --tries 1 --exec 'exit 1'
 rc 3 'a command that says nothing'	nr-negentropy -S c --tries 1 --exec true
 rc 3 'a command that talks nonsense'	nr-negentropy -S c --tries 1 --exec 'echo hello; cat'
+rc 3 'a command that is not there' \
+    nr-negentropy -S c --follow --exec nonesuch-command
+like 'is not tried for ever'		'ended with status 127' err
+rc 3 'a store that cannot be' \
+    nr-negentropy -S c --follow --both /proc/nonesuch
+like 'neither'				'/proc/nonesuch: ended with status 3' err
+rc 2 'a file'			nr-negentropy -S c want
+rc 2 'a socket'			nr-negentropy -S c unix:/tmp/socket
 rc 3 'nobody there'		nr-negentropy -S c --tries 1 127.0.0.1:1
 rc 3 'a store that is not there, upwards'	nr-negentropy -S nowhere --up ./b
 

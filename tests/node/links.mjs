@@ -3,7 +3,7 @@
 import { spawn } from 'node:child_process'
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { ok, is, done, serve, scratch, Author, until, run, note, now } from './tap.mjs'
-import { relay, answer, cable } from './bad.mjs'
+import { relay, answer, cable, silent } from './bad.mjs'
 import { wrong } from './wrong.mjs'
 
 const alice = new Author()
@@ -120,6 +120,8 @@ for (const [way, args] of [['one id a round', []], ['one id a round', ['--up']],
   const b = background('-S', scratch('live'), '--follow', r1.url)
   ok(await until(() => seen.includes('NEG-OPEN'), 10000), 'following')
   is(seen.slice(0, 2), ['REQ 0', 'NEG-OPEN'], 'it listens before it compares')
+  r1.server.clients.forEach(c => c.terminate())
+  ok(await until(() => /connection was lost\n.*connected again\n/.test(b.err), 10000), 'a loss is told, and its end', b.err)
   await b.stop()
   r1.stop()
 }
@@ -131,6 +133,14 @@ for (const [way, args] of [['one id a round', []], ['one id a round', ['--up']],
   await run('nr-import', ['-q', '-S', scratch('echo')], jsonl([mine]))
   ok(await until(async () => (await run('nr-export', ['-S', scratch('big'), '-i', mine.id])).out !== '', 20000), 'ours has gone up')
   is((await b.stop()).sent, 1, 'what came from there is not sent back')
+}
+
+// ---- nobody answers
+{
+  const mute = await silent(), t = Date.now()
+  r = await neg('-S', scratch('mute'), '--timeout', '500ms', '--tries', '1', mute.url)
+  ok(r.code === 3 && Date.now() - t < 8000, '--timeout is for connecting, too', [r.code, Date.now() - t])
+  mute.stop()
 }
 
 // ---- the directory of its socket
