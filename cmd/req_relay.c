@@ -189,13 +189,10 @@ fill_gap(struct req_want *w)
 {
 	int64_t at = resume_at(w->relay);
 
-	if (w->gap == NULL) {
-		begin_gap(w, at);
-		return;
-	}
 	if (!w->more || at < w->more_since)
 		w->more_since = at;
 	w->more = 1;
+	next_gap(w);
 }
 
 static void
