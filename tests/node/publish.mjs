@@ -342,7 +342,7 @@ lap('connections that are cut, a hundred times')
     const door = { cuts: 0 }
     const proxy = net.createServer(a => {
       const b = net.connect(back.port, '127.0.0.1')
-      let left = door.cuts < 25 ? Math.floor(random() * (random() < 0.2 ? 600 : 40000)) : Infinity
+      let left = door.cuts < 25 ? 1 + Math.floor(random() * (random() < 0.2 ? 600 : 40000)) : Infinity
       const end = () => { a.destroy(); b.destroy() }
       const cut = () => {
         if (left === Infinity) return
@@ -353,9 +353,12 @@ lap('connections that are cut, a hundred times')
         end()
       }
       const pass = to => d => {
-        if (to.destroyed) return
-        if (d.length < left) { left -= d.length; to.write(d) }
-        else to.write(d.subarray(0, left), cut)
+        // What comes after the cut is lost, not moved up.
+        if (to.destroyed || left === 0) return
+        const part = d.subarray(0, left)
+        left -= part.length
+        if (left > 0) to.write(part)
+        else to.write(part, cut)
       }
       a.on('data', pass(b))
       b.on('data', pass(a))

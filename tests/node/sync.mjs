@@ -113,7 +113,9 @@ function breaking(url, bytes) { // cuts each connection after some bytes
     const end = () => { down.destroy(); up.destroy() }
     const pass = (from, to) => from.on('data', d => {
       if (d.length < left) { left -= d.length; if (!to.write(d)) { from.pause(); to.once('drain', () => from.resume()) } return }
+      if (left === 0) return // what comes after the cut is lost, not moved up
       to.write(d.subarray(0, left))
+      left = 0
       proxy.cuts++
       setTimeout(end, 1)
     })
