@@ -29,7 +29,7 @@ struct nr_measures {
 
 #define NR_CAPS_LETTERS	20u
 
-/* Cost: about 1 us per KB of content, 0.3 us per KB of tags. */
+/* Cost: 0.6 us per KB of prose in ASCII, 1.3 of other text, 1 of tags. */
 void	nr_measure(struct nr_measures *out, const struct nr_event *ev);
 
 #define NR_SKETCH_BANDS	6
