@@ -50,6 +50,19 @@ nr_rejects_close(struct nr_rejects *r)
 	free(r);
 }
 
+int
+nr_rejects_wanted(const struct nr_rejects *r)
+{
+	return r->file != NULL;
+}
+
+void
+nr_rejects_add(struct nr_rejects *r, const char *line, size_t len)
+{
+	if (r->file != NULL && fwrite(line, 1, len, r->file) != len)
+		nr_die(errno, "%s", r->path);
+}
+
 static void
 report(struct nr_rejects *r, const char *file, uint64_t lineno,
     enum nr_verdict v, size_t pos, const char *line, size_t len)
@@ -75,8 +88,7 @@ report(struct nr_rejects *r, const char *file, uint64_t lineno,
 		    nr_verdict_name(v), what);
 	if (rc != 0)
 		nr_die(rc, "rejects");
-	if (fwrite(t->p, 1, t->len, r->file) != t->len)
-		nr_die(errno, "%s", r->path);
+	nr_rejects_add(r, t->p, t->len);
 }
 
 void

@@ -25,4 +25,8 @@ void	nr_rejects_close(struct nr_rejects *r);
 void	nr_reject(struct nr_rejects *r, const char *file, uint64_t lineno,
 	    enum nr_verdict v, size_t pos, const char *line, size_t len);
 
+/* Is there a file?  Put a line of JSON of the program's own into it. */
+int	nr_rejects_wanted(const struct nr_rejects *r);
+void	nr_rejects_add(struct nr_rejects *r, const char *line, size_t len);
+
 #endif

@@ -4,7 +4,7 @@
 . "${0%/*}/lib.sh"
 
 man=$top/man
-progs='nr-verify nr-import nr-export nr-store nr-serve nr-bench nr-sign nr-publish nr-negentropy nr-req'
+progs='nr-verify nr-policy nr-import nr-export nr-store nr-serve nr-bench nr-sign nr-publish nr-negentropy nr-req'
 # Without what makes letters bold: themselves, a backspace, themselves.
 render() { mandoc -T ascii -O width=200 "$1" | sed "s/.$(printf '\b')//g"; }
 # A section of a rendered page.

@@ -18,6 +18,11 @@ _nr() {
 		files=1
 		words='-v --invert -j --jobs -m --max-bytes -q --quiet -r
 			--rejects --help --version' ;;
+	nr-policy)
+		files=1
+		words='-f --rules -j --jobs -m --max-bytes -q --quiet -r --rejects
+			-T --test --auth --clock --dry-run --explain --from --plugin
+			--source --help --version' ;;
 	nr-import)
 		files=1
 		words='--force -j --jobs -m --max-bytes --no-live -n
@@ -91,6 +96,7 @@ _nr() {
 		compopt -o filenames
 		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
 		return ;;
+	nr-policy:-f | nr-policy:--rules | nr-policy:-r | \
 	nr-verify:-r | nr-import:-r | nr-sign:-r | nr-publish:-r | *:--rejects | \
 	*:-K | *:--key-file | *:--ca-file | *:--relays | *:--report | \
 	*:--resume | nr-bench:-f | \
@@ -102,6 +108,13 @@ _nr() {
 	nr-bench:--model)
 		mapfile -t COMPREPLY < <(compgen -W 'network churn' -- "$cur")
 		return ;;
+	nr-policy:--source)
+		mapfile -t COMPREPLY < <(compgen -W \
+		    'ip4 ip6 import stream sync stored' -- "$cur")
+		return ;;
+	nr-policy:--clock)
+		mapfile -t COMPREPLY < <(compgen -W created_at -- "$cur")
+		return ;;
 	esac
 	if [ -n "$files" ] && [[ $cur != -* ]]; then
 		compopt -o filenames
@@ -111,4 +124,4 @@ _nr() {
 	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 }
 
-complete -F _nr nr-verify nr-import nr-export nr-store nr-serve nr-bench nr-sign nr-publish nr-negentropy nr-req
+complete -F _nr nr-verify nr-policy nr-import nr-export nr-store nr-serve nr-bench nr-sign nr-publish nr-negentropy nr-req

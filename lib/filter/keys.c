@@ -27,6 +27,13 @@ nr_keys_has(const struct nr_keys *k, const unsigned char key[32])
 }
 
 void
+nr_keys_take(struct nr_keys *k, void *keys, size_t n)
+{
+	k->v = keys;
+	k->n = nr_sort_unique(keys, n, 32, nr_key_cmp);
+}
+
+void
 nr_keys_free(struct nr_keys *k)
 {
 	free(k->v);
@@ -115,7 +122,6 @@ nr_keys_load(struct nr_keys *out, const char *path, uint64_t *lineno)
 		nr_buf_free(&b);
 		return rc;
 	}
-	out->v = (void *)b.p;
-	out->n = nr_sort_unique(b.p, b.len / 32, 32, nr_key_cmp);
+	nr_keys_take(out, b.p, b.len / 32);
 	return NR_OK;
 }

@@ -26,6 +26,10 @@ int	nr_keys_has(const struct nr_keys *k, const unsigned char key[32]);
  */
 int	nr_keys_load(struct nr_keys *out, const char *path,
 	    uint64_t *lineno);
+/*
+ * Take over n keys, in any order, in memory of malloc(3).
+ */
+void	nr_keys_take(struct nr_keys *k, void *keys, size_t n);
 void	nr_keys_free(struct nr_keys *k);
 
 #endif

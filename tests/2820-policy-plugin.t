@@ -1,0 +1,213 @@
+#!/bin/sh
+# nr-policy as a plugin, as a host of plugins, and its files.
+. "${0%/*}/lib.sh"
+
+alice=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+bob=bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
+ev() {
+	jq -nc "{id: \"$(printf %064x "$1")\", pubkey: \"$alice\",
+	    created_at: (now | floor), kind: 1, tags: [], content: \"hello\",
+	    sig: (\"0\" * 128)} + ${2:-{\}}"
+}
+# A request as strfry writes it.
+req() {
+	ev "$1" "${2:-{\}}" | jq -c "{event: ., receivedAt: (now | floor),
+	    sourceInfo: \"192.0.2.7\", sourceType: \"IP4\", type: \"new\"} + ${3:-{\}}"
+}
+
+# ---- strfry's protocol
+cat >rules <<'END'
+shadow kind 7
+reject "blocked: no \"x\"" tag t "x"
+reject "restricted: log in" kind 5 not auth any
+reject "blocked: net" ip 192.0.2.0/24 kind 9
+END
+{
+	req 1
+	req 2 '{kind: 7}'
+	req 3 '{tags: [["t", "x"]]}'
+	req 4 '{kind: 5}'
+	req 5 '{kind: 5}' "{authed: \"$bob\"}"
+	req 6 '{kind: 9}'
+} >requests
+rc 0 'a plugin'		sh -c 'nr-policy --plugin -f rules <requests'
+id() { printf %064x "$1"; }
+cat >want <<END
+{"id":"$(id 1)","action":"accept","msg":""}
+{"id":"$(id 2)","action":"shadowReject","msg":""}
+{"id":"$(id 3)","action":"reject","msg":"blocked: no \"x\""}
+{"id":"$(id 4)","action":"reject","msg":"restricted: log in"}
+{"id":"$(id 5)","action":"accept","msg":""}
+{"id":"$(id 6)","action":"reject","msg":"blocked: net"}
+END
+jq -cS . out >got
+jq -cS . want >want.c
+same 'answers as strfry reads them' want.c got
+
+# ---- the superset, once the host has said that it knows it
+cat >rules <<'END'
+reject on read "auth-required: too much" open not auth any
+reject on read "blocked: kind" kind { 4 1059 } verb { COUNT }
+reject on connect "blocked: you" ip 192.0.2.66
+reject "blocked: second" kind 2
+END
+{
+	echo '{"type":"req","seq":1,"verb":"REQ","filters":[{"limit":5}],"sourceType":"IP4","sourceInfo":"192.0.2.1"}'
+	echo '{"type":"req","seq":2,"verb":"REQ","filters":[{"kinds":[4]}],"sourceType":"IP4","sourceInfo":"192.0.2.1"}'
+	echo '{"type":"req","seq":3,"verb":"COUNT","filters":[{"kinds":[1,4]}],"sourceType":"IP4","sourceInfo":"192.0.2.1"}'
+	echo '{"type":"connect","seq":4,"sourceType":"IP4","sourceInfo":"192.0.2.66"}'
+	echo '{"type":"connect","seq":5,"sourceType":"IP4","sourceInfo":"192.0.2.67"}'
+	echo "[$(req 6 '{kind: 2}' '{seq: 6}'),$(req 6 '{}' '{seq: 7}')]"
+} >requests
+rc 0 'a host that knows more' sh -c 'NR_POLICY_HOST=1 nr-policy --plugin -f rules <requests'
+is 'is greeted'		hello "$(head -1 out | jq -r .type)"
+is 'and answered' '1 reject
+2 accept
+3 reject
+4 reject
+5 accept
+6 reject
+7 accept' "$(sed 1d out | jq -r 'if type == "array" then .[] else . end | "\(.seq) \(.action)"')"
+
+# ---- what is no request costs itself
+{
+	echo nonsense
+	echo '{"type":"new"}'
+	req 1
+	head -c 5000000 /dev/zero | tr '\0' x
+	echo
+	req 2
+	printf '{"type":"new","event":{"id":"%064x","kind":"x"}}\n' 3
+} >requests
+rc 0 'nonsense'		sh -c 'nr-policy --plugin -f rules <requests'
+is 'is passed over' "$(id 1) accept
+$(id 2) accept
+$(id 3) reject" "$(jq -r '.id + " " + .action' out)"
+is 'and told'		4 "$(grep -c 'no request' err)"
+
+# ---- rules that change while it runs
+mkfifo to
+echo 'reject "one"' >rules
+nr-policy --plugin -f rules <to >answers 2>log &
+exec 7>to
+ask() {
+	n=$(wc -l <answers)
+	req "$1" "${2:-{\}}" >&7
+	wait_for 10 test_more "$n" && tail -1 answers | jq -r '.action + " " + .msg'
+}
+test_more() { [ "$(wc -l <answers)" -gt "$1" ]; }
+is 'rules'		'reject one' "$(ask 1)"
+echo 'reject "two"' >rules.new && mv rules.new rules
+ok 'are read again'	wait_for 10 grep -q 'read again' log
+is 'and hold'		'reject two' "$(ask 2)"
+echo 'reject "three' >rules
+ok 'what is wrong is told' wait_for 10 grep -q 'rules:1:8: a string' log
+ok 'and what becomes of it' wait_for 10 grep -q 'the rules stay as they are' log
+is 'the others stay'	'reject two' "$(ask 3)"
+sleep 2.5
+is 'it is told once'	1 "$(grep -c 'the rules stay' log)"
+printf '%s\n' "$bob" >list
+printf 'table <l> keys file "list"\nreject "listed" author <l>\nlimit 2/h by author\n' >rules
+ok 'once mended'	wait_for 10 grep -q 'read again, 2 rules' log
+is 'they hold'		'accept ' "$(ask 4)"
+printf '%s\n' "$bob" "$alice" >list
+ok 'a list'		wait_for 10 sh -c '[ "$(grep -c "read again, 2" log)" = 2 ]'
+is 'likewise'		'reject listed' "$(ask 5)"
+: >list
+kill -HUP $!
+ok 'a signal'		wait_for 10 sh -c '[ "$(grep -c "read again, 2" log)" = 3 ]'
+is 'and limits go on'	'accept 
+reject rate-limited: slow down' "$(ask 6; ask 7)"
+exec 7>&-
+wait $!
+is 'the end of input'	0 $?
+
+# ---- what outlasts the program
+cat >rules <<'END'
+set state "state" 64K
+limit 3/d by author
+reject "new" new
+END
+rc 0 'the first time'	sh -c 'nr-policy --plugin -f rules </dev/null'
+is 'a file'		'600 65536' "$(stat -c '%a %s' state)"
+printf 'set state "state" 64K\nlimit 3/d by author\nscore 1 new\n' >rules.accept
+for i in 1 2 3 4 5; do req $i; done >requests
+rc 0 'five'		sh -c 'nr-policy --plugin -f rules.accept <requests | grep -c accept'
+is 'three pass'		3 "$(cat out)"
+rc 1 'none later'	sh -c 'nr-policy --plugin -f rules.accept <requests | grep accept'
+ok 'no address or key is in it' sh -c "! grep -qF '192.0.2.7' state && ! grep -qF '$alice' state"
+printf 'set state "state" 64K\naccept not new\nreject "new"\n' >rules
+req 9 >requests
+rc 0 'whoever was accepted' sh -c 'nr-policy --plugin -f rules <requests'
+is 'is not new'		accept "$(jq -r .action out)"
+
+# ---- hold and learn
+cat >rules <<'END'
+table <known> keys file "known"
+accept author <known>
+learn author <known> kind 3
+accept author <known>
+hold "held.jsonl" kind 1
+END
+printf '# those we know' >known
+{ ev 1; ev 2 '{kind: 3}'; ev 3; ev 4 '{pubkey: "'$bob'"}'; } >events
+rc 1 'hold and learn'	nr-policy -f rules -r refused events
+is 'what passes'	"$(id 2) $(id 3)" "$(jq -r .id out | paste -sd ' ')"
+is 'what is held'	"$(id 1) $(id 4)" "$(jq -r .id held.jsonl | paste -sd ' ')"
+is 'held events are private' 600 "$(stat -c %a held.jsonl)"
+is 'who is known'	"# those we know
+$alice" "$(cat known)"
+like 'why'		'"message":"blocked: held until the operator has seen it"' refused
+printf 'set hold-max 100\nhold "full.jsonl"\n' >rules
+rc 1 'a file that is full' nr-policy -f rules -r refused events
+ok 'grows no more'	test ! -s full.jsonl
+like 'and that is told'	'error: it cannot be held' refused
+rm held.jsonl
+printf 'hold "held.jsonl"\n' >rules
+rc 1 'a dry run'	nr-policy -f rules --dry-run events
+ok 'holds nothing'	test ! -e held.jsonl
+is 'and counts'		'4 4' "$(jq -r 'select(.text) | "\(.matched) \(.decided)"' out)"
+
+# ---- plugins of others
+cat >shell.sh <<'END'
+#!/bin/sh
+# as the documentation of strfry has one
+while read -r line; do
+	case $line in
+	*'"kind":7,'*) printf '{"id":"%s","action":"reject","msg":"blocked: seven"}\n' "$(printf %s "$line" | jq -r .event.id)" ;;
+	*) printf '{"id":"%s","action":"accept","msg":""}\n' "$(printf %s "$line" | jq -r .event.id)" ;;
+	esac
+done
+END
+cat >python.py <<'END'
+import json, sys
+for line in sys.stdin:
+    e = json.loads(line)["event"]
+    a = "shadowReject" if e["kind"] == 8 else "accept"
+    print(json.dumps({"id": e["id"], "action": a, "msg": ""}), flush=True)
+END
+cat >rules <<'END'
+exec "sh shell.sh"
+exec "python3 python.py" kind { 1 8 9 }
+reject "last" kind 9
+END
+{ ev 1; ev 2 '{kind: 7}'; ev 3 '{kind: 8}'; ev 4 '{kind: 9}'; } >events
+rc 1 'a chain'		nr-policy -f rules --explain events
+is 'of plugins'		'accept  default
+reject blocked: seven rules:1
+shadowReject  rules:2
+reject last rules:3' "$(jq -r '.action + " " + .message + " " + .rule' out)"
+echo 'exec { "sh shell.sh" "python3 python.py" }' >rules
+rc 1 'side by side'	nr-policy -f rules --explain events
+is 'all have to accept' 'accept reject shadowReject accept' "$(jq -r .action out | paste -sd ' ')"
+for i in $(seq 500); do req "$i"; done >requests
+rc 0 'as a plugin'	sh -c 'nr-policy --plugin -f rules <requests'
+is 'many in flight'	'500 accept' "$(jq -r .action out | sort | uniq -c | sed 's/^ *//')"
+for bad in 'exit 0' 'sleep 1000' 'yes nonsense' 'echo {\"id\":\"x\",\"action\":\"accept\"}; cat' 'head -c 100000000 /dev/zero; sleep 100' 'no-such-command'; do
+	printf 'reject "before" kind 8\nexec "%s" timeout 300ms kind 1\naccept\n' \
+	    "$(printf %s "$bad" | sed 's/["\\]/\\&/g')" >rules
+	rc 1 "a plugin that is none: $bad" nr-policy -f rules --explain events
+	is 'fails closed, and the others go on' 'reject error reject before accept' \
+	    "$(jq -r '.action + " " + (.message | sub(":.*"; ""))' out | sed -n '1p;3p;4p' | paste -sd ' ' | sed 's/ $//')"
+done
+done_testing
