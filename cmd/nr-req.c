@@ -200,7 +200,8 @@ run(struct req *q)
 
 	nr_signals_catch(&q->signals, ends);
 	start(q);
-	rc = nr_watch_new(&signals, q->net, q->signals.fd, NR_WATCH_IN, on_signal, q);
+	rc = nr_watch_new(&signals, q->net, q->signals.fd, NR_WATCH_IN,
+	    on_signal, q);
 	if (rc != NR_OK || (rc = nr_net_run(q->net)) != NR_OK)
 		nr_die(rc, "network");
 	nr_watch_free(signals);

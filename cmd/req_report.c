@@ -112,9 +112,9 @@ say(const struct req_relay *r)
 			    r->text);
 		return;
 	}
-	nr_warn("%s: %" PRIu64 " event%s, %" PRIu64 " new%s: %s%s%s",
-	    url, r->events, NR_S(r->events), f.written, refused, status_name[r->status],
-	    *r->text != '\0' ? ": " : "", r->text);
+	nr_warn("%s: %" PRIu64 " event%s, %" PRIu64 " new%s: %s%s%s", url,
+	    r->events, NR_S(r->events), f.written, refused,
+	    status_name[r->status], *r->text != '\0' ? ": " : "", r->text);
 }
 
 void

@@ -4,8 +4,9 @@
  * A fetch is one filter.  It asks for a page, or for page after page, back
  * in time, until the relay has no more; or it listens to what is new.  It
  * outlives the connection: when the peer is open again it asks again, from
- * where it was, those that were begun first before the others.  "auth-required:" is answered by AUTH, "rate-limited:" by
- * waiting.  Many can be under way at a time, each a subscription.
+ * where it was, those that were begun first before the others.
+ * "auth-required:" is answered by AUTH, "rate-limited:" by waiting.  Many
+ * can be under way at a time, each a subscription.
  *
  * What comes is read strictly and matched against the filter.  Ids and
  * signatures are not checked: that is the caller's, on other threads.

@@ -1114,8 +1114,9 @@ static int
 is_drained(struct nr_syncer *s)
 {
 	return nr_ids_count(&s->have) == 0 && nr_ids_count(&s->need) == 0 &&
-	    nr_ids_count(&s->once_more) == 0 && s->fetches == 0 && s->spill.len == 0 &&
-	    nr_upload_idle(s->upload) && s->o.taken(s->o.ctx);
+	    nr_ids_count(&s->once_more) == 0 && s->fetches == 0 &&
+	    s->spill.len == 0 && nr_upload_idle(s->upload) &&
+	    s->o.taken(s->o.ctx);
 }
 
 /* Do what can be done now. */
@@ -1351,8 +1352,8 @@ lost(struct nr_peer *p, void *ctx, const struct nr_fault *why, int64_t again)
 	}
 	if (why->class != NR_FAULT_NONE)
 		say(s, why->text);
-	if (job != NOTHING && job != PAGING && s->begun && keep_range(s, job, why->class) !=
-	    NR_OK)
+	if (job != NOTHING && job != PAGING && s->begun &&
+	    keep_range(s, job, why->class) != NR_OK)
 		fail(s, ENOMEM);
 	s->again = s->o.follow;
 }
