@@ -121,6 +121,7 @@ static void
 finish_part(struct part *part, enum nr_action action, const char *msg,
     int failed)
 {
+	struct command *command = part->command;
 	struct question *q = part->question;
 	int last;
 
@@ -134,7 +135,8 @@ finish_part(struct part *part, enum nr_action action, const char *msg,
 	}
 	last = --q->left == 0;
 	pthread_mutex_unlock(&q->lock);
-	atomic_fetch_sub(&part->command->asked, 1);
+	/* From here on the last one may free it. */
+	atomic_fetch_sub(&command->asked, 1);
 	if (!last)
 		return;
 	q->done(q->ctx, q->action, q->msg, q->failed &&
