@@ -31,6 +31,7 @@ struct nr_pool {
 	uint64_t	 submitted, started, taken, freed;
 	int		 delivering;
 	int		 closed;
+	int		 nudged;
 	int		 ending;
 	unsigned	 nthreads;
 	unsigned	 next_worker;
@@ -240,6 +241,8 @@ nr_pool_take(struct nr_pool *p, void **job, int timeout)
 	while (!head_done(p) && rc == NR_OK) {
 		if (p->closed && p->taken == p->submitted)
 			rc = NR_EOF;
+		else if (p->nudged)
+			rc = NR_ETIMEOUT;
 		else if (timeout < 0)
 			pthread_cond_wait(&p->job_done, &p->lock);
 		else if (pthread_cond_timedwait(&p->job_done, &p->lock,
@@ -251,8 +254,18 @@ nr_pool_take(struct nr_pool *p, void **job, int timeout)
 		p->taken++;
 		rc = NR_OK;
 	}
+	p->nudged = 0;
 	pthread_mutex_unlock(&p->lock);
 	return rc;
+}
+
+void
+nr_pool_nudge(struct nr_pool *p)
+{
+	pthread_mutex_lock(&p->lock);
+	p->nudged = 1;
+	pthread_cond_signal(&p->job_done);
+	pthread_mutex_unlock(&p->lock);
 }
 
 void

@@ -47,9 +47,16 @@ void	nr_pool_close(struct nr_pool *p);
 /*
  * The next finished job, in order, waiting at most timeout milliseconds
  * (-1: for ever).
- * Returns  0, NR_ETIMEOUT, or NR_EOF after nr_pool_close().
+ * Returns  0, NR_ETIMEOUT (also after a nudge), or NR_EOF after
+ *	    nr_pool_close().
  */
 int	nr_pool_take(struct nr_pool *p, void **job, int timeout);
+
+/*
+ * Have nr_pool_take() return, this time or the next: whoever takes jobs has
+ * something else to do.
+ */
+void	nr_pool_nudge(struct nr_pool *p);
 
 /* The oldest job taken is done with; its slot is free. */
 void	nr_pool_release(struct nr_pool *p);
