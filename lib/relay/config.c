@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "event/event.h"
+#include "policy/request.h"
 #include "relay/tls.h"
 #include "util/err.h"
 #include "util/hex.h"
@@ -49,6 +50,8 @@ static const struct number {
 	{ "max_content", OFFSET(max_content), 128 << 10, 0, 16 << 20 },
 	{ "max_tag_value", OFFSET(max_tag_value), 128 << 10, 64, 16 << 20 },
 	{ "max_queries", OFFSET(max_queries), 20000, 1, 10000000 },
+	{ "policy_timeout", OFFSET(policy_timeout), 5, 1, 3600 },
+	{ "policy_queue", OFFSET(policy_queue), 10000, 16, 1000000 },
 	{ "ip_connections", OFFSET(ip_connections), 100, 0, 1000000 },
 	{ "key_connections", OFFSET(key_connections), 100, 0, 1000000 },
 	{ "limit_local", OFFSET(limit_local), 0, 0, 1 },
@@ -89,6 +92,7 @@ static const struct text {
 	{ "privacy_policy", OFFSET(privacy_policy) },
 	{ "nip11", OFFSET(nip11) },
 	{ "members", OFFSET(members) },
+	{ "policy", OFFSET(policy) },
 	{ "metrics", OFFSET(metrics) },
 	{ "tls_certificate", OFFSET(tls_certificate) },
 	{ "tls_key", OFFSET(tls_key) },
@@ -164,6 +168,8 @@ nr_relay_config_init(struct nr_relay_config *c)
 	if (rc == NR_OK)
 		rc = nr_relay_config_set(c, "private_kinds",
 		    NR_KINDS_CONFIDENTIAL, &why);
+	if (rc == NR_OK)
+		rc = nr_relay_config_set(c, "policy_asks", "write", &why);
 	if (rc == NR_OK)
 		rc = nr_relay_config_set(c, "log_level", "info", &why);
 	for (i = 0; rc == NR_OK && i < COUNT(proxy); i++)
@@ -414,6 +420,36 @@ set_kinds(struct nr_relay_config *c, const char *value, const char **why)
 	return NR_OK;
 }
 
+/* Words with commas or spaces between them. */
+static int
+set_policy_asks(struct nr_relay_config *c, const char *value,
+    const char **why)
+{
+	static const char between[] = ", ";
+	static const char *const name[NR_ASKS] = {
+		[NR_ASK_NEW] = "write", [NR_ASK_REQ] = "read",
+		[NR_ASK_CONNECT] = "connect"
+	};
+	unsigned asks = 0, i;
+	size_t n;
+
+	for (value += strspn(value, between); *value != '\0';
+	    value += strspn(value, between)) {
+		n = strcspn(value, between);
+		for (i = 0; i < NR_ASKS && (strlen(name[i]) != n ||
+		    memcmp(name[i], value, n) != 0); i++)
+			;
+		if (i == NR_ASKS) {
+			*why = "not a list of write, read and connect";
+			return NR_OK;
+		}
+		asks |= NR_ASK_BIT(i);
+		value += n;
+	}
+	c->policy_asks = asks;
+	return NR_OK;
+}
+
 static const struct other {
 	const char	*key;
 	int		 is_list;	/* each value adds to it */
@@ -426,6 +462,7 @@ static const struct other {
 	{ "read", 0, set_read },
 	{ "write", 0, set_write },
 	{ "private_kinds", 0, set_kinds },
+	{ "policy_asks", 0, set_policy_asks },
 	{ "log_level", 0, set_log_level },
 	{ "log_format", 0, set_log_format },
 };

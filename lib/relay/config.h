@@ -72,6 +72,12 @@ struct nr_relay_config {
 	 */
 	int		 trusts;
 
+	/* A command that decides, see policy.h; NULL: none. */
+	char		*policy;
+	unsigned	 policy_asks;	/* NR_ASK_BIT()s */
+	uint64_t	 policy_timeout;	/* seconds */
+	uint64_t	 policy_queue;	/* events, or requests, that wait */
+
 	int		 log_level;	/* enum nr_log_level */
 	int		 log_json;
 

@@ -17,10 +17,12 @@
 
 #include <libwebsockets.h>
 
+#include "policy/request.h"
 #include "util/buf.h"
 #include "util/rate.h"
 #include "util/view.h"
 #include "wire/frame.h"
+#include "wire/ip.h"
 
 struct nr_relay;
 struct nr_deflater;
@@ -79,6 +81,10 @@ struct nr_conn {
 	unsigned char	(*keys)[32];	/* that the client has proved */
 	atomic_uint	 nkeys;
 
+	/* By which way it came, for a policy; fixed. */
+	enum nr_source	 source;
+	char		 source_info[NR_IP_TEXT];
+
 	int		 packs;		/* permessage-deflate; fixed */
 	struct nr_lane	 lane;
 
@@ -98,6 +104,8 @@ struct nr_conn {
 	size_t		 rx_total;	/* its bytes, with those dropped */
 	struct nr_buf	 backlog;	/* messages that wait for room */
 	int		 admitted;	/* the first of them is */
+	int		 gated;		/* nothing is, until a policy says so */
+	unsigned	 asking;	/* what a policy has to decide on */
 	int		 stuck;		/* see mind_stuck() in relay.c */
 	int		 peeked;	/* stuck, and read for once */
 	int		 said_close;	/* what comes now is dropped */

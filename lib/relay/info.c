@@ -195,7 +195,9 @@ nr_info_write(struct nr_buf *b, const struct nr_relay_config *c)
 	    c->max_limit, NR_SUBID_CHARS, c->max_event_tags,
 	    c->max_content, c->min_pow,
 	    boolean[c->read != NR_ACCESS_OPEN && c->write != NR_ACCESS_OPEN],
-	    boolean[c->write != NR_ACCESS_OPEN || c->min_pow > 0],
+	    boolean[c->write != NR_ACCESS_OPEN || c->min_pow > 0 ||
+	    (c->policy != NULL && (c->policy_asks &
+	    NR_ASK_BIT(NR_ASK_NEW)))],
 	    c->max_future,
 	    c->default_limit < c->max_limit ? c->default_limit :
 	    c->max_limit);

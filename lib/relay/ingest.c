@@ -6,6 +6,10 @@
  * finished jobs in order, stores what is ready in one transaction, and
  * answers.  So events of one connection are stored and answered in the
  * order in which they came.
+ *
+ * Where a policy decides about events, those that are good leave their job
+ * and are held until it has; the writer then takes them with the jobs that
+ * are ready, in the order in which they were decided.
  */
 #include "relay/internal.h"
 
@@ -18,6 +22,7 @@
 
 #include "event/pow.h"
 #include "event/tags.h"
+#include "relay/policy.h"
 #include "relay/siblings.h"
 #include "util/err.h"
 #include "util/hex.h"
@@ -35,6 +40,7 @@ struct entry {
 	struct nr_conn	*conn;
 	size_t		 at, len;	/* of its JSON in the job's text */
 	int		 store;		/* the item is good */
+	int		 held;		/* it is no entry of its job any more */
 	struct nr_item	 item;
 	size_t		 line_at;	/* of its line in the job's lines */
 	int		 accepted;
@@ -53,6 +59,16 @@ struct job {
 	size_t		 n;
 };
 
+/* An event that a policy is asked about. */
+struct held {
+	struct nr_asked	 asked;		/* the first member */
+	struct nr_ingest *ingest;
+	struct held	*next;
+	struct entry	 entry;
+	char		 why[NR_POLICY_WHY];
+	char		 line[];
+};
+
 struct nr_ingest {
 	struct nr_relay		*relay;
 	struct nr_pool		*pool;
@@ -65,9 +81,22 @@ struct nr_ingest {
 	atomic_size_t		 events;
 	pthread_t		 writer;
 	int			 started;
+	pthread_mutex_t		 decided_lock;
+	struct held		*decided, **decided_end;
 };
 
 /* ---- the socket thread's side --------------------------------------------- */
+
+/* Has it, or have all, enough that a policy is still to decide on? */
+static int
+must_wait(struct nr_ingest *in, struct nr_conn *c)
+{
+	struct nr_relay *r = in->relay;
+
+	return nr_policy_asks(r, NR_ASK_NEW) &&
+	    (atomic_load(&in->events) >= r->config->policy_queue ||
+	    atomic_load(&c->unanswered) >= nr_policy_share(r));
+}
 
 int
 nr_ingest_push(struct nr_ingest *in, struct nr_conn *c, struct nr_view json)
@@ -75,6 +104,8 @@ nr_ingest_push(struct nr_ingest *in, struct nr_conn *c, struct nr_view json)
 	struct job *job = in->filling;
 	struct entry *e;
 
+	if (must_wait(in, c))
+		return 0;
 	if (job != NULL && (job->n == JOB_EVENTS ||
 	    job->text.len + json.len > JOB_BYTES)) {
 		nr_ingest_flush(in);
@@ -96,6 +127,7 @@ nr_ingest_push(struct nr_ingest *in, struct nr_conn *c, struct nr_view json)
 		return 0;
 	nr_conn_ref(c);
 	e->conn = c;
+	e->held = 0;
 	e->kind = -1;
 	e->received = nr_now_ms();
 	job->n++;
@@ -239,6 +271,77 @@ peek_id(struct entry *e, const char *json)
 		memcpy(e->id, id, sizeof(e->id));
 }
 
+/* The host's thread: the writer goes on with it. */
+static void
+on_decision(struct nr_asked *a, enum nr_host_end end,
+    const struct nr_decision *d)
+{
+	struct held *h = (struct held *)(void *)a;
+	struct nr_ingest *in = h->ingest;
+
+	nr_policy_count(in->relay, a);
+	if (end != NR_HOST_DECIDED)
+		refuse(&h->entry, nr_policy_failed);
+	else if (d->action == NR_REJECT)
+		refuse(&h->entry, nr_policy_why(h->why, d->msg));
+	else {
+		/* In the shadow it is as if it had been stored. */
+		h->entry.store = d->action == NR_ACCEPT;
+		h->entry.accepted = 1;
+		h->entry.message = "";
+	}
+	h->next = NULL;
+	pthread_mutex_lock(&in->decided_lock);
+	*in->decided_end = h;
+	in->decided_end = &h->next;
+	pthread_mutex_unlock(&in->decided_lock);
+	nr_pool_nudge(in->pool);
+}
+
+static struct held *
+copy_entry(struct nr_ingest *in, const struct entry *e)
+{
+	const char *line = e->item.line.p;
+	struct nr_item *item;
+	struct held *h;
+
+	if ((h = malloc(sizeof(*h) + e->item.line.len)) == NULL)
+		return NULL;
+	memcpy(h->line, line, e->item.line.len);
+	memset(&h->asked, 0, sizeof(h->asked));
+	h->ingest = in;
+	h->entry = *e;
+	h->entry.store = 0;
+	item = &h->entry.item;
+	item->line.p = h->line;
+	item->ev.tags.p = h->line + (item->ev.tags.p - line);
+	item->ev.content.p = h->line + (item->ev.content.p - line);
+	h->asked.request.type = NR_ASK_NEW;
+	h->asked.request.event = item->line;
+	h->asked.request.ev = item->ev;
+	h->asked.done = on_decision;
+	return h;
+}
+
+/* Ask the policy: from here on the entry is not the job's. */
+static void
+hold(struct nr_ingest *in, struct entry *e)
+{
+	struct held *h;
+
+	e->store = 0;
+	if ((h = copy_entry(in, e)) == NULL) {
+		refuse(e, "error: out of memory");
+		return;
+	}
+	e->held = 1;
+	if (nr_policy_ask(e->conn, &h->asked) == NR_OK)
+		return;
+	e->held = 0;
+	refuse(e, nr_policy_failed);
+	free(h);
+}
+
 static void
 check_entry(struct nr_ingest *in, unsigned worker, struct job *job,
     struct entry *e)
@@ -285,6 +388,11 @@ check_entry(struct nr_ingest *in, unsigned worker, struct job *job,
 		refuse(e, e->text);
 		return;
 	}
+	/* Whoever may write here or not, he may ask to be forgotten. */
+	if (!item->vanish && nr_policy_asks(in->relay, NR_ASK_NEW)) {
+		hold(in, e);
+		return;
+	}
 	job->lines.len += item->line.len;
 	e->store = 1;
 }
@@ -323,6 +431,7 @@ check_job(void *ctx, unsigned worker, void *arg)
 struct batch {
 	struct job	*job[JOBS];
 	size_t		 njobs;
+	struct held	*held;		/* and decided */
 	struct nr_item	*item;
 	struct entry	**entry;
 	size_t		 n, cap;
@@ -346,27 +455,47 @@ make_room(struct batch *b, size_t n)
 	return NR_OK;
 }
 
-/* Take a job in; without memory its events are refused, not forgotten. */
+/* Without memory events are refused, not forgotten. */
+static void
+add_entry(struct batch *b, struct entry *e)
+{
+	if (e->held || !e->store || nr_kind_ephemeral(e->item.ev.kind))
+		return;
+	if (make_room(b, b->n + 1) != NR_OK) {
+		e->store = 0;
+		refuse(e, "error: out of memory");
+		return;
+	}
+	b->item[b->n] = e->item;
+	b->entry[b->n++] = e;
+}
+
 static void
 add_job(struct batch *b, struct job *job)
 {
-	int rc = make_room(b, b->n + job->n);
-	struct entry *e;
 	size_t i;
 
 	b->job[b->njobs++] = job;
-	for (i = 0; i < job->n; i++) {
-		e = &job->entry[i];
-		if (!e->store || nr_kind_ephemeral(e->item.ev.kind))
-			continue;
-		if (rc != NR_OK) {
-			e->store = 0;
-			refuse(e, "error: out of memory");
-			continue;
-		}
-		b->item[b->n] = e->item;
-		b->entry[b->n++] = e;
-	}
+	for (i = 0; i < job->n; i++)
+		add_entry(b, &job->entry[i]);
+}
+
+/* Take in what has been decided since. */
+static void
+add_decided(struct nr_ingest *in, struct batch *b)
+{
+	struct held *h, **end = &b->held;
+
+	pthread_mutex_lock(&in->decided_lock);
+	h = in->decided;
+	in->decided = NULL;
+	in->decided_end = &in->decided;
+	pthread_mutex_unlock(&in->decided_lock);
+	while (*end != NULL)
+		end = &(*end)->next;
+	*end = h;
+	for (; h != NULL; h = h->next)
+		add_entry(b, &h->entry);
 }
 
 static void
@@ -465,19 +594,49 @@ answer(struct nr_ingest *in, struct entry *e, struct nr_buf *b)
 	nr_conn_unref(e->conn);
 }
 
+/* Answer what was decided. */
+static void
+finish_held(struct nr_ingest *in, struct batch *b, struct nr_buf *text,
+    size_t *events, size_t *bytes)
+{
+	struct held *h;
+
+	while ((h = b->held) != NULL) {
+		b->held = h->next;
+		answer(in, &h->entry, text);
+		*bytes += h->entry.len;
+		++*events;
+		free(h);
+	}
+}
+
+/* Answer what is in a job, but for what has left it. */
+static void
+finish_job(struct nr_ingest *in, struct job *job, struct nr_buf *text,
+    size_t *events, size_t *bytes)
+{
+	size_t i;
+
+	for (i = 0; i < job->n; i++) {
+		if (job->entry[i].held)
+			continue;
+		answer(in, &job->entry[i], text);
+		*bytes += job->entry[i].len;
+		++*events;
+	}
+}
+
 static void
 finish_batch(struct nr_ingest *in, struct batch *b, struct nr_buf *text)
 {
-	size_t i, j, events = 0, bytes = 0;
+	size_t i, events = 0, bytes = 0;
 	struct job *job;
 
 	nr_relay_reading(in->relay);
+	finish_held(in, b, text, &events, &bytes);
 	for (i = 0; i < b->njobs; i++) {
 		job = b->job[i];
-		for (j = 0; j < job->n; j++)
-			answer(in, &job->entry[j], text);
-		events += job->n;
-		bytes += job->text.len;
+		finish_job(in, job, text, &events, &bytes);
 		/* One huge message must not be remembered for ever. */
 		if (job->text.cap > 2 * JOB_BYTES) {
 			nr_buf_free(&job->text);
@@ -517,6 +676,20 @@ tend(struct nr_relay *r, int64_t *last)
 	nr_store_trouble(r, nr_store_tend(r->st, &swept, 1000, time(NULL)));
 }
 
+static void
+write_batch(struct nr_ingest *in, struct batch *b, struct nr_buf *text)
+{
+	int any = b->n > 0;
+
+	store_batch(in, b);
+	if (any)
+		nr_feed_ring(in->relay->feed);
+	finish_batch(in, b, text);
+	if (any)
+		nr_store_trouble(in->relay, nr_store_settle(
+		    in->relay->st, 0));
+}
+
 static void *
 writer_main(void *arg)
 {
@@ -535,13 +708,9 @@ writer_main(void *arg)
 			add_job(&b, job);
 		if (rc == NR_OK && b.n < BATCH_EVENTS && b.njobs < JOBS)
 			continue;
-		if (b.njobs > 0) {
-			store_batch(in, &b);
-			nr_feed_ring(in->relay->feed);
-			finish_batch(in, &b, &text);
-			nr_store_trouble(in->relay, nr_store_settle(
-			    in->relay->st, 0));
-		}
+		add_decided(in, &b);
+		if (b.njobs > 0 || b.held != NULL)
+			write_batch(in, &b, &text);
 		if (rc == NR_EOF)
 			break;
 		tend(in->relay, &tended);
@@ -577,6 +746,7 @@ nr_ingest_free(struct nr_ingest *in)
 	if (in->started)
 		pthread_join(in->writer, NULL);
 	nr_pool_free(in->pool, clear_job);
+	pthread_mutex_destroy(&in->decided_lock);
 	for (i = 0; i < in->nworkers; i++) {
 		nr_verifier_free(in->verifier[i]);
 		nr_snap_free(in->snap[i]);
@@ -623,6 +793,8 @@ nr_ingest_new(struct nr_ingest **out, struct nr_relay *r)
 	if ((in = calloc(1, sizeof(*in))) == NULL)
 		return ENOMEM;
 	in->relay = r;
+	pthread_mutex_init(&in->decided_lock, NULL);
+	in->decided_end = &in->decided;
 	rc = start(in, n > 0 ? n : nr_pool_cores());
 	if (rc != NR_OK) {
 		nr_ingest_free(in);

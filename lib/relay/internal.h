@@ -33,6 +33,7 @@ struct nr_upkeep;
 struct nr_sub;
 struct nr_queries;
 struct nr_siblings;
+struct nr_policy;
 
 /* ---- metrics.c: figures ------------------------------------------------------ */
 
@@ -78,6 +79,7 @@ struct nr_metrics {
 	atomic_uint_fast64_t	reclaimed;		/* bytes of them */
 	atomic_uint_fast64_t	scrubbed;		/* lines */
 	struct nr_latency	ok, query, work;
+	struct nr_latency	policy;			/* to a decision */
 };
 
 /* An event that was answered; kind is -1 where it could not be read. */
@@ -160,6 +162,7 @@ struct nr_relay {
 	struct nr_siblings	*siblings;
 	struct nr_access	*access;
 	struct nr_limits	*limits;
+	struct nr_policy	*policy;
 	struct nr_live		*live;
 	struct nr_ingest	*ingest;
 	struct nr_feed		*feed;
@@ -175,6 +178,12 @@ struct nr_relay {
  */
 void	nr_relay_dirty(struct nr_relay *r, struct nr_conn *c);
 void	nr_relay_wake(struct nr_relay *r);
+
+/*
+ * A policy lets it in, or says why not (NULL: it is not told); the socket
+ * thread's.
+ */
+void	nr_relay_admit(struct nr_conn *c, int admitted, const char *why);
 
 /* Have what waits at a connection tried again; the socket thread's. */
 void	nr_relay_later(struct nr_conn *c, int64_t ns);

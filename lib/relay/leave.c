@@ -55,7 +55,7 @@ begin(struct nr_relay *r)
 static int
 is_busy(struct nr_conn *c)
 {
-	return c->backlog.len > 0 || c->rx_total > 0 ||
+	return c->backlog.len > 0 || c->rx_total > 0 || c->asking > 0 ||
 	    atomic_load(&c->unanswered) > 0 ||
 	    nr_live_busy(c->relay->live, c);
 }

@@ -11,6 +11,7 @@
 
 #include "event/event.h"
 #include "event/tags.h"
+#include "relay/policy.h"
 #include "relay/tls.h"
 #include "util/err.h"
 #include "util/times.h"
@@ -281,6 +282,51 @@ traffic(struct out *o, const struct nr_metrics *m)
 	    atomic_load(&m->slow));
 }
 
+/* What came of the questions to a policy. */
+static void
+decisions(struct out *o, const struct nr_host_figures *f)
+{
+	const struct {
+		const char	*label;
+		uint64_t	 n;
+	} answer[] = {
+		{ "{answer=\"accept\"}", f->decided[NR_ACCEPT] },
+		{ "{answer=\"reject\"}", f->decided[NR_REJECT] },
+		{ "{answer=\"shadowReject\"}", f->decided[NR_SHADOW_REJECT] },
+		{ "{answer=\"late\"}", f->late },
+		{ "{answer=\"failed\"}", f->failed },
+		{ "{answer=\"refused\"}", f->refused }
+	};
+	size_t i;
+
+	head(o, "nr_policy_answers_total", "counter",
+	    "What a policy was asked, by what came of it.");
+	for (i = 0; i < sizeof(answer) / sizeof(answer[0]); i++)
+		sample(o, "nr_policy_answers_total", answer[i].label,
+		    answer[i].n);
+}
+
+static void
+policy(struct out *o, const struct nr_relay *r)
+{
+	struct nr_host_figures f;
+
+	nr_policy_figures(r, &f);
+	decisions(o, &f);
+	one(o, "nr_policy_strays_total", "counter",
+	    "Answers of it that made no sense.", f.strays);
+	one(o, "nr_policy_restarts_total", "counter",
+	    "Times that it was started again.", f.restarts);
+	one(o, "nr_policy_running", "gauge", "Whether it runs.",
+	    (uint64_t)f.running);
+	one(o, "nr_policy_waiting", "gauge", "Requests that wait for their "
+	    "turn.", f.waiting);
+	one(o, "nr_policy_in_flight", "gauge", "Requests that it has.",
+	    f.in_flight);
+	latency(o, "nr_policy_seconds", "From a request to its end.",
+	    &r->metrics.policy);
+}
+
 static void
 connections(struct out *o, struct nr_relay *r)
 {
@@ -443,6 +489,7 @@ nr_metrics_write(struct nr_relay *r, struct nr_buf *b)
 	put(&o, "# HELP nr_info What runs.\n# TYPE nr_info gauge\n"
 	    "nr_info{version=\"" NR_VERSION "\"} 1\n");
 	traffic(&o, &r->metrics);
+	policy(&o, r);
 	connections(&o, r);
 	store(&o, r);
 	process(&o, r);

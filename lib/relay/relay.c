@@ -15,11 +15,13 @@
 
 #include "relay/accept.h"
 #include "relay/internal.h"
+#include "relay/policy.h"
 #include "relay/session.h"
 #include "relay/siblings.h"
 #include "relay/tls.h"
 #include "util/err.h"
 #include "util/times.h"
+#include "wire/message.h"
 
 #define WRITE_ROUND	((size_t)256 * 1024)	/* for one connection */
 #define PONG_SECONDS	30	/* for an answer to a ping, at most */
@@ -160,6 +162,7 @@ take_config(struct nr_relay *r)
 	r->config = next;
 	atomic_store(&r->log_level, next->log_level);
 	atomic_store(&r->next_config, NULL);
+	nr_policy_reload(r);
 	pthread_rwlock_unlock(&r->config_lock);
 	watch_certificate(&r->expiring);
 	sem_post(&r->config_taken);
@@ -302,7 +305,8 @@ message(struct nr_conn *c, const char *text, size_t len)
 {
 	if (c->relay->drain_until != 0 || c->mute)
 		return 0;
-	if (c->backlog.len == 0 && nr_session_message(c, text, len))
+	if (c->backlog.len == 0 && !c->gated &&
+	    nr_session_message(c, text, len))
 		return 0;
 	return keep(c, text, len) == NR_OK ? 0 : -1;
 }
@@ -314,6 +318,8 @@ retry(struct nr_conn *c)
 	struct nr_buf *b = &c->backlog;
 	size_t at = 0, len;
 
+	if (c->gated)
+		return;
 	while (at < b->len && !nr_conn_lost(c)) {
 		memcpy(&len, b->p + at, sizeof(len));
 		if (!nr_session_message(c, b->p + at + sizeof(len), len))
@@ -362,6 +368,26 @@ retry_all(struct nr_relay *r)
 			retry(c);
 		r->held |= c->backlog.len > 0;
 	}
+}
+
+void
+nr_relay_admit(struct nr_conn *c, int admitted, const char *why)
+{
+	struct nr_buf *b = &c->relay->reply;
+
+	c->gated = 0;
+	if (nr_conn_lost(c))
+		return;
+	if (admitted) {
+		if (c->backlog.len > 0)
+			retry(c);
+		return;
+	}
+	b->len = 0;
+	if (why != NULL && nr_write_notice(b, why) == NR_OK)
+		nr_conn_send(c, b->p, b->len);
+	nr_conn_doom(c, NR_CLOSE_POLICY, "not admitted here");
+	nr_relay_wake(c->relay);
 }
 
 /*
@@ -704,6 +730,30 @@ add_headers(struct lws *wsi, struct lws_process_html_args *args)
 		v->packs = nr_pack_agree(args);
 }
 
+/* By which way it came, as policies are told. */
+static void
+name_source(struct nr_conn *c, const struct nr_arrival *v)
+{
+	const struct nr_ip *ip = v->has_origin ? &v->origin : &v->from;
+
+	c->source = NR_FROM_UNKNOWN;
+	if (!v->has_origin && !v->is_ip)
+		return;
+	c->source = nr_ip_is_ipv4(ip) ? NR_FROM_IP4 : NR_FROM_IP6;
+	nr_ip_write(c->source_info, ip);
+}
+
+/* Where a policy decides who may stay, nothing is handled before that. */
+static void
+ask_to_enter(struct nr_conn *c)
+{
+	if (!nr_policy_asks(c->relay, NR_ASK_CONNECT))
+		return;
+	c->gated = 1;
+	if (nr_policy_ask_connect(c) != NR_OK)
+		nr_relay_admit(c, 0, nr_policy_failed);
+}
+
 static int
 established(struct nr_relay *r, struct session *s, struct lws *wsi)
 {
@@ -713,6 +763,7 @@ established(struct nr_relay *r, struct session *s, struct lws *wsi)
 	if ((c = nr_conn_new(r, wsi)) == NULL)
 		return -1;
 	c->packs = v->packs;
+	name_source(c, v);
 	c->wrote = nr_now_ms();
 	if (nr_access_greet(c) != NR_OK || nr_limits_enter(c,
 	    v->has_origin ? &v->origin : NULL) != NR_OK) {
@@ -731,6 +782,7 @@ established(struct nr_relay *r, struct session *s, struct lws *wsi)
 	c->opened = c->wrote;
 	c->number = atomic_fetch_add(&r->metrics.connections, 1) + 1;
 	nr_log_opened(c);
+	ask_to_enter(c);
 	return 0;
 }
 
@@ -810,6 +862,7 @@ callback(struct lws *wsi, enum lws_callback_reasons reason, void *user,
 		r = relay_of(wsi);
 		atomic_store(&r->woken, 0);
 		take_config(r);
+		nr_policy_serve(r);
 		serve_dirty(r);
 		retry_all(r);
 		return 0;
@@ -899,6 +952,7 @@ start_all(struct nr_relay *r, struct nr_given *given, const char **where)
 	    (rc = nr_sha256_new(&r->sha)) != NR_OK ||
 	    (rc = nr_access_new(&r->access)) != NR_OK ||
 	    (rc = nr_limits_new(&r->limits, r)) != NR_OK ||
+	    (rc = nr_policy_new(&r->policy, r)) != NR_OK ||
 	    (rc = nr_live_new(&r->live, r)) != NR_OK ||
 	    (rc = nr_feed_new(&r->feed, r)) != NR_OK ||
 	    (rc = nr_queries_new(&r->queries, r)) != NR_OK ||
@@ -1052,6 +1106,7 @@ nr_relay_free(struct nr_relay *r)
 		return;
 	/* In this order: each is used by those that end before it. */
 	nr_upkeep_free(r->upkeep);
+	nr_policy_stop(r->policy);
 	nr_ingest_free(r->ingest);
 	nr_feed_free(r->feed);
 	nr_siblings_free(r->siblings);
@@ -1060,6 +1115,7 @@ nr_relay_free(struct nr_relay *r)
 	if (r->lws != NULL)
 		lws_context_destroy(r->lws);
 	nr_queries_free(r->queries);
+	nr_policy_free(r->policy);
 	serve_dirty(r);
 	nr_live_free(r->live);
 	nr_access_free(r->access);

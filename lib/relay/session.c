@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "relay/internal.h"
+#include "relay/policy.h"
 #include "util/err.h"
 #include "util/times.h"
 #include "wire/message.h"
@@ -317,20 +318,120 @@ make_query(struct nr_conn *c, struct nr_sub *s)
 	return rc;
 }
 
+/* It is on the connection's list. */
+static void
+enlist(struct nr_conn *c, struct nr_sub *s)
+{
+	s->next = c->subs;
+	c->subs = s;
+	c->nsubs++;
+	c->nvalues += s->nvalues;
+}
+
 /* Start answering. */
 static int
 start_sub(struct nr_conn *c, struct nr_sub *s)
 {
 	int rc;
 
-	if ((rc = make_query(c, s)) != NR_OK)
+	if ((rc = make_query(c, s)) == NR_OK)
+		nr_queries_add(c->relay->queries, s);
+	return rc;
+}
+
+/* ---- what a policy decides ------------------------------------------------ */
+
+static const char *
+failure(int rc)
+{
+	return rc == ENOMEM ? "error: out of memory" :
+	    rc == EAGAIN ? nr_policy_failed :
+	    "error: the store cannot be read";
+}
+
+/* The filters of a REQ or COUNT, the one of a NEG-OPEN: an array. */
+static int
+write_filters(struct nr_buf *b, const struct nr_client_message *m)
+{
+	struct nr_view rest = m->rest;
+	struct nr_json j;
+	size_t n = 0;
+	int rc = NR_OK;
+
+	b->len = 0;
+	while (rc == NR_OK && nr_client_next_filter(&rest) > 0 &&
+	    (n == 0 || m->verb != NR_CLIENT_NEG_OPEN)) {
+		j.p = rest.p;
+		j.end = rest.p + rest.len;
+		(void)nr_json_skip(&j, NR_JSON_DEPTH_MAX);
+		rc = nr_buf_add(b, n++ == 0 ? "[" : ",", 1);
+		if (rc == NR_OK)
+			rc = nr_buf_add(b, rest.p, (size_t)(j.p - rest.p));
+		rest.len -= (size_t)(j.p - rest.p);
+		rest.p = j.p;
+	}
+	return rc != NR_OK ? rc : nr_buf_add(b, "]", 1);
+}
+
+/* Begin with it, once a policy says so where there is one. */
+static int
+ask_or_start(struct nr_conn *c, struct nr_sub *s,
+    const struct nr_client_message *m)
+{
+	struct nr_buf *b = &c->relay->reply;
+	int rc;
+
+	if (!nr_policy_asks(c->relay, NR_ASK_REQ))
+		return start_sub(c, s);
+	if ((rc = write_filters(b, m)) != NR_OK)
 		return rc;
-	s->next = c->subs;
-	c->subs = s;
-	c->nsubs++;
-	c->nvalues += s->nvalues;
-	nr_queries_add(c->relay->queries, s);
-	return NR_OK;
+	return nr_policy_ask_read(s, m->name,
+	    (struct nr_view){ b->p, b->len });
+}
+
+/* As it would be answered if nothing matched. */
+static void
+show_nothing(struct nr_conn *c, struct nr_sub *s)
+{
+	static const unsigned char none[NR_HLL_REGISTERS];
+	struct nr_view id = { s->id, s->idlen };
+	struct nr_buf *b = &c->relay->reply;
+	unsigned offset;
+	int hll, rc;
+
+	b->len = 0;
+	if (s->count != NULL) {
+		hll = s->nfilters == 1 && nr_hll_offset(&s->filters[0],
+		    c->relay->sha, &offset);
+		rc = nr_write_count(b, id, 0, 0, hll ? none : NULL);
+	} else if ((rc = nr_buf_adds(b, "[\"EOSE\",\"")) == NR_OK &&
+	    (rc = nr_buf_add(b, id.p, id.len)) == NR_OK)
+		rc = nr_buf_adds(b, "\",[\"finish\"]]");
+	if (rc == NR_OK)
+		nr_conn_send(c, b->p, b->len);
+	else
+		nr_conn_doom(c, NR_CLOSE_ERROR, "out of memory");
+	nr_relay_wake(c->relay);
+}
+
+void
+nr_session_decided(struct nr_sub *s, enum nr_action action, const char *why)
+{
+	enum nr_sub_sort sort = nr_sub_sort(s);
+	struct nr_view id = { s->id, s->idlen };
+	struct nr_conn *c = s->conn;
+	int rc = NR_OK;
+
+	if (atomic_load(&s->closed) || nr_conn_lost(c))
+		return;
+	if (action == NR_ACCEPT && (rc = start_sub(c, s)) == NR_OK)
+		return;
+	/* It stands for nothing any more, once the list is swept. */
+	atomic_store(&s->closed, 1);
+	if (action == NR_SHADOW_REJECT && sort != NR_SUB_SYNC)
+		show_nothing(c, s);
+	else
+		deny(c, sort, id, rc != NR_OK ? failure(rc) : why);
 }
 
 static enum nr_sub_sort
@@ -393,12 +494,12 @@ req(struct nr_conn *c, const struct nr_client_message *m)
 	}
 	if (rc == NR_OK && why == NULL)
 		why = nr_access_read(c, s->filters, s->nfilters);
-	if (rc == NR_OK && why == NULL)
-		rc = start_sub(c, s);
-	if (rc == NR_OK && why == NULL)
+	if (rc == NR_OK && why == NULL &&
+	    (rc = ask_or_start(c, s, m)) == NR_OK) {
+		enlist(c, s);
 		return;
-	deny(c, sort, id, why != NULL ? why : rc == ENOMEM ?
-	    "error: out of memory" : "error: the store cannot be read");
+	}
+	deny(c, sort, id, why != NULL ? why : failure(rc));
 	if (s != NULL)
 		nr_sub_unref(s);
 }

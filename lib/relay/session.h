@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "policy/request.h"
+
 struct nr_conn;
 struct nr_sub;
 
@@ -29,6 +31,10 @@ void	nr_session_expire(struct nr_conn *c, int64_t now);
  * Returns  0 or ENOMEM.
  */
 int	nr_session_gather(struct nr_sub *s);
+
+/* A policy has decided about one that was to begin; why, if it may not. */
+void	nr_session_decided(struct nr_sub *s, enum nr_action action,
+	    const char *why);
 
 /* The socket is gone: end its subscriptions. */
 void	nr_session_end(struct nr_conn *c);

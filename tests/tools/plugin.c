@@ -60,6 +60,7 @@ answer(const struct nr_request *q)
 		.seq = q->seq, .has_seq = q->has_seq,
 		.has_id = q->type == NR_ASK_NEW
 	};
+	size_t before;
 
 	asked++;
 	memcpy(d.id, q->ev.id, 32);
@@ -81,8 +82,9 @@ answer(const struct nr_request *q)
 		d.seq -= 1000000;
 	}
 	if (is("garble")) {
+		before = out.len;
 		add(&d);
-		memcpy(memmem(out.p + out.len - 120, 120, "accept", 6),
+		memcpy(memmem(out.p + before, out.len - before, "accept", 6),
 		    "perhap", 6);
 		return;
 	}
