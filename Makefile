@@ -138,7 +138,7 @@ check-built: $(test-built)
 
 # Every figure beside its limit in the same run; see tests/bench/run.
 bench: deps
-	$(MAKE) all $(benchtools)
+	$(MAKE) all $(benchtools) $B/tests/tools/plugin
 	NR_BUILD=$B tests/bench/run
 
 # Many subscribers, readers that stop, pages at depth; see tests/bench/load.

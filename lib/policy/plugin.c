@@ -19,7 +19,6 @@ extern char **environ;
 
 #define PIPE_BYTES	(256 * 1024)
 #define READ_BYTES	((size_t)64 * 1024)
-#define COMPACT_BYTES	((size_t)64 * 1024)
 
 /* ---- running ------------------------------------------------------------ */
 
@@ -57,6 +56,7 @@ spawn(pid_t *pid, char *command, int in, int out, int err)
 	sigemptyset(&none);
 	sigemptyset(&all);
 	sigaddset(&all, SIGPIPE);
+	sigaddset(&all, SIGCHLD);
 	posix_spawn_file_actions_init(&files);
 	posix_spawn_file_actions_adddup2(&files, in, STDIN_FILENO);
 	posix_spawn_file_actions_adddup2(&files, out, STDOUT_FILENO);
@@ -153,7 +153,13 @@ nr_plugin_exited(struct nr_plugin *p, int64_t now)
 	if (p->exited)
 		return 1;
 	if (waitid(P_PID, (id_t)p->pid, &info, WEXITED | WNOHANG |
-	    WNOWAIT) != 0 || info.si_pid == 0)
+	    WNOWAIT) != 0) {
+		/* Where whoever started us ignores SIGCHLD, nobody knows. */
+		if (errno != ECHILD)
+			return 0;
+		info.si_code = CLD_EXITED;
+		info.si_status = 0;
+	} else if (info.si_pid == 0)
 		return 0;
 	p->exited = info.si_code;
 	p->status = info.si_status;
@@ -282,11 +288,11 @@ nr_plugin_drop(struct nr_plugin *p, struct nr_slot *s)
 
 /* ---- pipes -------------------------------------------------------------- */
 
-/* What was written takes no room. */
+/* What was written takes no room; now and then, as it is moved. */
 static void
 compact(struct nr_plugin *p)
 {
-	if (p->sent < p->to.len && p->sent < COMPACT_BYTES)
+	if (p->sent < p->to.len - p->sent)
 		return;
 	p->to.len -= p->sent;
 	memmove(p->to.p, p->to.p + p->sent, p->to.len);

@@ -1,6 +1,7 @@
 /*
- * Requests and answers as lines of JSON.  Members are written in the order
- * of the alphabet, as strfry does.
+ * Requests and answers as lines of JSON.  Members of requests are written
+ * in the order of the alphabet, as strfry does, those of answers as its
+ * plugins do.
  */
 #include "policy/protocol.h"
 
@@ -187,14 +188,15 @@ nr_decision_write(struct nr_buf *b, const struct nr_decision *d)
 	if ((rc = nr_buf_reserve(b, HEAD_MAX)) != NR_OK)
 		return rc;
 	o = b->p + b->len;
-	o = PUT(o, "{\"action\":\"");
-	o = put_string(o, action_name[d->action]);
-	*o++ = '"';
+	*o++ = '{';
 	if (d->has_id) {
-		o = PUT(o, ",\"id\":");
+		o = PUT(o, "\"id\":");
 		o = put_hex(o, d->id, 32);
+		*o++ = ',';
 	}
-	o = PUT(o, ",\"msg\":");
+	o = PUT(o, "\"action\":\"");
+	o = put_string(o, action_name[d->action]);
+	o = PUT(o, "\",\"msg\":");
 	b->len = (size_t)(o - b->p);
 	if ((rc = nr_buf_addjson(b, d->msg, strlen(d->msg))) != NR_OK ||
 	    (rc = nr_buf_reserve(b, HEAD_MAX)) != NR_OK) {

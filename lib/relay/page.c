@@ -316,12 +316,20 @@ access_rules(struct out *o)
 		"To publish, a client must authenticate (NIP-42).",
 		"Only members may publish, after authentication (NIP-42)."
 	};
+	static const char *const decided[NR_ASKS] = {
+		[NR_ASK_NEW] = "A policy decides about each event.",
+		[NR_ASK_REQ] = "A policy decides about each request.",
+		[NR_ASK_CONNECT] = "A policy decides who may connect."
+	};
 	unsigned i;
 	char text[96];
 
 	put(o, "<section><h2>Who may use it</h2>\n<ul>\n");
 	item(o, reader[o->c->read]);
 	item(o, writer[o->c->write]);
+	for (i = 0; o->c->policy != NULL && i < NR_ASKS; i++)
+		if (o->c->policy_asks & NR_ASK_BIT(i))
+			item(o, decided[i]);
 	if (o->c->min_pow > 0) {
 		snprintf(text, sizeof(text), "Events need a proof of work of "
 		    "%" PRIu64 " bits (NIP-13).", o->c->min_pow);

@@ -54,7 +54,7 @@ server = await serve(scratch('slow'), '--set', `policy=${superset('one', log)}`)
 await until(() => /says hello/.test(server.err))
 c = await Client.open(server.url)
 d = await Client.open(server.url)
-const slow = a.sign(1, 'wait 700'), fast = a.sign(1, 'fast')
+const slow = a.sign(1, 'wait 1500'), fast = a.sign(1, 'fast')
 c.send('EVENT', slow)
 d.send('EVENT', slow)
 c.send('EVENT', fast)
@@ -136,6 +136,9 @@ const configure = (...lines) => writeFileSync(conf, lines.map(l => l + '\n').joi
 configure(`policy = "${superset('doors')}"`, 'policy_asks = "connect, write"')
 server = await serve(scratch('doors'), '-c', conf)
 is((await info()).limitation.restricted_writes, true, 'NIP-11: writes are not')
+const page = (await run('curl', ['-s', '-H', 'Accept: text/html', server.url.replace('ws', 'http')])).out
+ok(/A policy decides about each event/.test(page) && /decides who may connect/.test(page) && !/about each request/.test(page),
+  'the page says so', page)
 await until(() => /says hello/.test(server.err))
 const from = ip => Client.open(server.url, { headers: { 'x-forwarded-for': ip } })
 c = await from('203.0.113.1')

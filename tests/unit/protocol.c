@@ -226,8 +226,8 @@ test_batches(void **state)
 static void
 test_decisions(void **state)
 {
-	static const char text[] = "{\"action\":\"reject\",\"id\":\"" ID
-	    "\",\"msg\":\"no \\\"x\\\"\",\"seq\":9}";
+	static const char text[] = "{\"id\":\"" ID "\",\"action\":"
+	    "\"reject\",\"msg\":\"no \\\"x\\\"\",\"seq\":9}";
 	struct nr_decision d = { 0 }, back;
 	struct nr_decision_reader r;
 	struct nr_buf b = { 0 };
