@@ -1,89 +1,65 @@
 /*
- * nr-bench load: closed-loop load on a relay, and what came of it as one
- * JSON line.
- *
- *	publish	 events of a file, some in flight on each connection
- *	query	 a mix of REQs drawn from the events of a file
- *	fanout	 subscribers to everything, one publisher
+ * nr-bench load: load on a relay, in a closed loop or at a rate, and what
+ * came of it as one JSON line.
  */
-#include "bench.h"
+#include "bench_load.h"
 
 #include <errno.h>
-#include <fcntl.h>
+#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "bench/hist.h"
-#include "bench/mix.h"
-#include "bench/peers.h"
-#include "event/event.h"
-#include "event/sign.h"
-#include "event/verify.h"
+#include "bench.h"
 #include "tool.h"
 #include "util/err.h"
-#include "util/hex.h"
 #include "util/times.h"
 
-#define IN_FLIGHT_MAX	256
+#define SECOND		INT64_C(1000000000)
+#define TICK		(SECOND / 10)
+#define QUIET		(3 * SECOND)	/* then no more deliveries come */
+#define MEASURED	4	/* connections beside the slow ones */
+#define BUSY		0.9	/* of a processor: then we are the limit */
 
-/* An event sent and not yet answered. */
-struct flight {
-	const char	*id;		/* its 64 digits, in the file */
-	int64_t		 sent;		/* ns */
+static const struct mode {
+	const char	*name;
+	enum nr_load_role main;
+	const char	*what;		/* what is counted */
+	int		 file;		/* it takes one */
+	int		 rate;		/* it may have one */
+} modes[] = {
+	{ "publish", NR_ROLE_PUBLISH, "published", 1, 1 },
+	{ "query", NR_ROLE_QUERY, "queries", 1, 1 },
+	{ "count", NR_ROLE_QUERY, "queries", 1, 1 },
+	{ "fanout", NR_ROLE_LISTEN, "deliveries", 1, 1 },
+	{ "connect", NR_ROLE_CONNECT, "connects", 0, 0 },
+	{ "mixed", NR_ROLE_QUERY, "queries", 1, 0 },
+	{ "slow", NR_ROLE_QUERY, "queries", 1, 0 },
 };
 
-struct publisher {
-	struct flight	flight[IN_FLIGHT_MAX];
-	unsigned	n;
-};
+static const struct mode *
+find_mode(const char *name)
+{
+	size_t i;
 
-struct load {
-	const char	*url;
-	int		 packed, authed;
-	struct nr_key	*key;
-	struct nr_verifier *hasher;
-	unsigned	 known_as;		/* connections that are */
-	unsigned	 connections, in_flight, seconds, filters;
-	uint64_t	 seed, most;		/* events or queries */
-	const char	*file;
-	const char	*data, *end, *next;	/* of the file */
-	struct nr_peers	*peers;
-	struct nr_hist	*hist;
+	for (i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
+		if (strcmp(name, modes[i].name) == 0)
+			return &modes[i];
+	nr_bad_usage("%s: not publish, query, count, fanout, connect, mixed "
+	    "or slow", name);
+}
 
-	uint64_t	 sent, accepted, known, refused, events, eose, wrong;
-	struct publisher *publisher;
-	int64_t		 start, stop, finished;
-	int		 publishing;
-
-	struct nr_mix	*mix;			/* of queries */
-	int		 counting;		/* by COUNT */
-	unsigned	*at_filter;		/* of each connection */
-	uint64_t	*got;			/* events of its query */
-	int64_t		*asked;
-	uint64_t	 total_wanted;
-	int		 cut_short;		/* the relay stopped answering */
-
-	uint64_t	*ids;			/* fan-out: id to time sent */
-	int64_t		*times;
-	size_t		 nids;
-	char		 first_refusal[200];
-};
-
-static void
-need(int rc, const char *what)
+void
+nr_load_need(int rc, const char *what)
 {
 	if (rc != NR_OK)
 		nr_die(rc, "%s", what);
 }
 
-static void *
-need_memory(size_t n, size_t size)
+void *
+nr_load_memory(size_t n, size_t size)
 {
 	void *p = calloc(n, size);
 
@@ -92,339 +68,260 @@ need_memory(size_t n, size_t size)
 	return p;
 }
 
-static void
-map_file(struct load *l)
-{
-	struct stat s;
-	void *p;
-	int fd;
+/* ---- counting ------------------------------------------------------------------ */
 
-	if ((fd = open(l->file, O_RDONLY | O_CLOEXEC)) < 0 ||
-	    fstat(fd, &s) != 0)
-		nr_die(errno, "%s", l->file);
-	if (s.st_size == 0)
-		nr_bad_usage("%s: no events", l->file);
-	p = mmap(NULL, (size_t)s.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (p == MAP_FAILED)
-		nr_die(errno, "%s", l->file);
-	close(fd);
-	l->data = l->next = p;
-	l->end = l->data + s.st_size;
+int
+nr_load_counts(const struct nr_load *l, int64_t due)
+{
+	return due >= l->from;
 }
 
-/* Relays show events of these kinds to their parties only. */
-static int
-is_private(struct nr_view line)
+void
+nr_load_done(struct nr_load *l, enum nr_load_role role, int64_t due)
 {
-	struct nr_event ev;
+	int64_t now = nr_now_ns();
 
-	return nr_event_view_head(&ev, line.p, line.len) &&
-	    (ev.kind == 4 || ev.kind == 1059 || ev.kind == 21059);
-}
-
-/* The next line of the file, which must be a normal event. */
-static int
-next_event(struct load *l, struct nr_view *line)
-{
-	const char *lf;
-
-	if (l->next == l->end || (l->most > 0 && l->sent == l->most))
-		return 0;
-	lf = memchr(l->next, '\n', (size_t)(l->end - l->next));
-	line->p = l->next;
-	line->len = (size_t)((lf != NULL ? lf : l->end) - l->next);
-	l->next = lf != NULL ? lf + 1 : l->end;
-	if (line->len < 71 || memcmp(line->p, "{\"id\":\"", 7) != 0)
-		nr_bad_usage("%s: not events as nr-bench gen or nr-export "
-		    "write them", l->file);
-	return 1;
-}
-
-/* ---- publishing ------------------------------------------------------------- */
-
-static uint64_t
-short_id(const char *hex)
-{
-	uint64_t v;
-
-	memcpy(&v, hex + 40, sizeof(v));
-	return v;
-}
-
-static void
-remember_time(struct load *l, const char *id, int64_t now)
-{
-	size_t i = (size_t)(short_id(id) * UINT64_C(0x9e3779b97f4a7c15) >>
-	    20) & (l->nids - 1);
-
-	if (l->nids == 0)
+	if (!nr_load_counts(l, due))
 		return;
-	while (l->ids[i] != 0)
-		i = (i + 1) & (l->nids - 1);
-	l->ids[i] = short_id(id);
-	l->times[i] = now;
+	nr_hist_add(l->part[role].hist, (now - due) / 1000);
+	l->part[role].done++;
+	l->finished = now;
 }
 
-static int64_t
-recall_time(const struct load *l, const char *id)
+void
+nr_load_refusal(struct nr_load *l, const char *text, size_t len)
 {
-	size_t i = (size_t)(short_id(id) * UINT64_C(0x9e3779b97f4a7c15) >>
-	    20) & (l->nids - 1);
-
-	while (l->ids[i] != 0) {
-		if (l->ids[i] == short_id(id))
-			return l->times[i];
-		i = (i + 1) & (l->nids - 1);
-	}
-	return -1;
-}
-
-static void
-publish_more(struct load *l, struct nr_bench_peer *p)
-{
-	struct publisher *pub = p->user;
-	struct nr_view part[3] = { { "[\"EVENT\",", 9 }, { NULL, 0 },
-	    { "]", 1 } };
-	struct flight *f;
-
-	while (pub->n < l->in_flight && next_event(l, &part[1])) {
-		if (l->nids > 0 && is_private(part[1]))
-			continue;	/* everybody is to hear it */
-		f = &pub->flight[pub->n++];
-		f->id = part[1].p + 7;
-		f->sent = nr_now_ns();
-		remember_time(l, f->id, f->sent);
-		need(nr_bench_send(p, part, 3), "send");
-		l->sent++;
-	}
-}
-
-static void
-note_refusal(struct load *l, const char *text, size_t len)
-{
-	if (l->first_refusal[0] == '\0')
-		snprintf(l->first_refusal, sizeof(l->first_refusal), "%.*s",
-		    (int)len, text);
-}
-
-/* ["OK","<id>",true,...] */
-static void
-take_ok(struct load *l, struct nr_bench_peer *p, const char *text, size_t len)
-{
-	struct publisher *pub = p->user;
+	static const char *const word[] = {
+		[NR_LOAD_INVALID] = "\"invalid:",
+		[NR_LOAD_BLOCKED] = "\"blocked:",
+		[NR_LOAD_RESTRICTED] = "\"restricted:",
+		[NR_LOAD_RATE_LIMITED] = "\"rate-limited:",
+		[NR_LOAD_POW] = "\"pow:",
+		[NR_LOAD_AUTH] = "\"auth-required:",
+		[NR_LOAD_ERROR] = "\"error:"
+	};
 	unsigned i;
 
-	if (len < 76) {
-		l->wrong++;
-		return;
-	}
-	for (i = 0; i < pub->n; i++)
-		if (memcmp(pub->flight[i].id, text + 7, 64) == 0)
+	for (i = 0; i < NR_LOAD_OTHER; i++)
+		if (memmem(text, len, word[i], strlen(word[i])) != NULL)
 			break;
-	if (i == pub->n) {
-		l->wrong++;
-		return;
-	}
-	nr_hist_add(l->hist, (nr_now_ns() - pub->flight[i].sent) / 1000);
-	pub->flight[i] = pub->flight[--pub->n];
-	if (memcmp(text + 73, "true", 4) == 0) {
-		l->accepted++;
-		l->known += memmem(text, len, "\"duplicate:", 11) != NULL;
-	} else {
-		l->refused++;
-		note_refusal(l, text, len);
-	}
-	l->finished = nr_now_ns();
-	publish_more(l, p);
+	l->error[i]++;
+	l->refused++;
+	if (l->first_refusal[0] == '\0')
+		snprintf(l->first_refusal, sizeof(l->first_refusal), "%.*s",
+		    (int)(len < 190 ? len : 190), text);
 }
 
-/* ---- querying ------------------------------------------------------------------ */
-
-static void
-ask(struct load *l, struct nr_bench_peer *p)
+void
+nr_load_wrong(struct nr_load *l, const char *what)
 {
-	struct nr_view part[3] = { { "[\"REQ\",\"q\",", 11 }, { NULL, 0 },
-	    { "]", 1 } };
-	unsigned i = p->index;
-
-	if (l->counting)
-		part[0] = (struct nr_view){ "[\"COUNT\",\"q\",", 13 };
-
-	if (l->most > 0 && l->sent == l->most)
-		return;
-	if (l->seconds > 0 && nr_now_ns() > l->stop)
-		return;
-	l->at_filter[i] = nr_mix_pick(l->mix, &part[1]);
-	l->got[i] = 0;
-	l->asked[i] = nr_now_ns();
-	l->sent++;
-	need(nr_bench_send(p, part, 3), "send");
-}
-
-/* ["COUNT","q",{"count":7}] */
-static void
-take_count(struct load *l, struct nr_bench_peer *p, const char *text, size_t len)
-{
-	const char *n = memmem(text, len, "{\"count\":", 9);
-
-	if (n != NULL)
-		l->got[p->index] = strtoull(n + 9, NULL, 10);
-	else
-		l->wrong++;
-}
-
-static void
-take_end(struct load *l, struct nr_bench_peer *p)
-{
-	struct nr_view close_it = { "[\"CLOSE\",\"q\"]", 13 };
-	unsigned i = p->index;
-
-	nr_hist_add(l->hist, (nr_now_ns() - l->asked[i]) / 1000);
-	l->eose++;
-	/* The same question must get as many answers every time. */
-	if (!nr_mix_answered(l->mix, l->at_filter[i], l->got[i]))
-		l->wrong++;
-	l->finished = nr_now_ns();
-	if (!l->counting)
-		need(nr_bench_send(p, &close_it, 1), "send");
-	ask(l, p);
-}
-
-/* ---- who asks ------------------------------------------------------------------------ */
-
-/* A key by seed: no secret. */
-static void
-make_key(struct load *l)
-{
-	unsigned char secret[32] = { 1 };
-
-	memcpy(secret + 1, &l->seed, sizeof(l->seed));
-	need(nr_key_new(&l->key, secret), "AUTH");
-	need(nr_verifier_new(&l->hasher), "AUTH");
-}
-
-/* ["AUTH","<challenge>"] */
-static void
-prove(struct load *l, struct nr_bench_peer *p, const char *text, size_t len)
-{
-	struct nr_view part[3] = { { "[\"AUTH\",", 8 }, { NULL, 0 },
-	    { "]", 1 } };
-	struct nr_buf b = { 0 };
-
-	if (len < 11)
-		return;
-	need(nr_sign_auth(l->key, l->hasher, &b, l->url,
-	    (struct nr_view){ text + 9, len - 11 }), "AUTH");
-	part[1] = (struct nr_view){ b.p, b.len };
-	need(nr_bench_send(p, part, 3), "send");
-	nr_buf_free(&b);
-}
-
-static void
-take_proof(struct load *l, const char *text, size_t len)
-{
-	if (len < 77 || memcmp(text + 73, "true", 4) != 0)
-		nr_die(EACCES, "AUTH: %.*s", (int)len, text);
-	l->known_as++;
-}
-
-/* ---- what comes in ---------------------------------------------------------------- */
-
-static void
-on_text(struct nr_bench_peer *p, const char *text, size_t len)
-{
-	struct load *l = p->all->user;
-	int64_t at;
-
-	if (len > 8 && memcmp(text, "[\"EVENT\"", 8) == 0) {
-		l->events++;
-		if (l->got != NULL)
-			l->got[p->index]++;
-		/* ["EVENT","s",{"id":"<id>" */
-		if (l->nids > 0 && len > 90) {
-			at = recall_time(l, text + 20);
-			if (at < 0)
-				l->wrong++;
-			else
-				nr_hist_add(l->hist,
-				    (nr_now_ns() - at) / 1000);
-			l->finished = nr_now_ns();
-		}
-		return;
-	}
-	if (len > 5 && memcmp(text, "[\"OK\"", 5) == 0) {
-		if (l->known_as < l->authed * l->peers->n)
-			take_proof(l, text, len);
-		else if (p->user == NULL)
-			l->wrong++;
-		else
-			take_ok(l, p, text, len);
-		return;
-	}
-	if (len > 7 && memcmp(text, "[\"EOSE\"", 7) == 0) {
-		if (l->mix != NULL)
-			take_end(l, p);
-		else
-			l->eose++;
-		return;
-	}
-	if (len > 8 && memcmp(text, "[\"COUNT\"", 8) == 0 && l->counting) {
-		take_count(l, p, text, len);
-		take_end(l, p);
-		return;
-	}
-	if (len > 7 && memcmp(text, "[\"AUTH\"", 7) == 0) {
-		if (l->key != NULL)
-			prove(l, p, text, len);
-		return;
-	}
 	l->wrong++;
-	note_refusal(l, text, len);
+	if (l->first_wrong[0] == '\0')
+		snprintf(l->first_wrong, sizeof(l->first_wrong), "%s", what);
+}
+
+int
+nr_load_more(const struct nr_load *l)
+{
+	return !l->ending && (l->most == 0 || l->sent < l->most) &&
+	    (l->stop == 0 || l->now < l->stop);
+}
+
+/* ---- connections ------------------------------------------------------------------ */
+
+static void
+on_opened(struct nr_bench_peer *p)
+{
+	struct nr_load *l = p->all->user;
+
+	if (l->lane != NULL && l->lane[p->index].role == NR_ROLE_CONNECT) {
+		struct nr_view one = { "[\"REQ\",\"s\",{\"limit\":1}]", 23 };
+
+		nr_load_need(nr_bench_send(p, &one, 1), "send");
+	}
 }
 
 static void
 on_closed(struct nr_bench_peer *p)
 {
-	struct load *l = p->all->user;
+	struct nr_load *l = p->all->user;
 
-	if (!p->open)
+	if (!p->open && (l->start == 0 || l->lane == NULL))
 		nr_die(ECONNREFUSED, "%s", l->url);
+	l->lost++;
+	if (l->lane[p->index].role == NR_ROLE_CONNECT)
+		l->error[NR_LOAD_CLOSED]++;
+	else
+		nr_load_drop(l, p, NR_LOAD_CLOSED);
+}
+
+/* A key by seed: no secret. */
+static void
+make_key(struct nr_load *l)
+{
+	unsigned char secret[32] = { 1 };
+
+	memcpy(secret + 1, &l->seed, sizeof(l->seed));
+	nr_load_need(nr_key_new(&l->key, secret), "AUTH");
+	nr_load_need(nr_verifier_new(&l->hasher), "AUTH");
 }
 
 static void
-connect_all(struct load *l, unsigned n)
+open_peers(struct nr_load *l, unsigned n)
 {
 	static const struct nr_bench_calls calls = {
-		.text = on_text, .closed = on_closed
+		.opened = on_opened, .text = nr_load_text, .closed = on_closed
 	};
 	int rc;
 
-	if (l->authed)
-		make_key(l);
-	if ((rc = nr_peers_open(&l->peers, l->url, n, l->packed, &calls,
-	    l)) == NR_EINVAL)
+	l->lane = nr_load_memory(n, sizeof(*l->lane));
+	rc = nr_peers_open(&l->peers, l->url, n, l->packed, &calls, l);
+	if (rc == NR_EINVAL)
 		nr_bad_usage("%s: not a ws:// URL", l->url);
-	need(rc, l->url);
-	while (l->peers->nopen < n || (l->authed && l->known_as < n))
-		need(nr_peers_wait(l->peers, 10000), "connect");
+	nr_load_need(rc, l->url);
 }
 
-/* Go on until done() or nothing happens any more. */
 static void
-run_until(struct load *l, int (*done)(const struct load *))
+connect_all(struct nr_load *l, unsigned n)
 {
-	uint64_t last = 0, now;
-	unsigned idle = 0;
+	int64_t until = nr_now_ns() + 60 * SECOND;
 
-	while (!done(l) && l->peers->nopen > 0 && idle < 300) {
-		need(nr_peers_wait(l->peers, 100), "wait");
-		now = l->peers->bytes_in;
-		idle = now == last ? idle + 1 : 0;
-		last = now;
+	if (l->authed)
+		make_key(l);
+	open_peers(l, n);
+	while (l->peers->nopen < n || (l->authed && l->known_as < n)) {
+		if (nr_now_ns() > until)
+			nr_die(ETIMEDOUT, "%s", l->url);
+		nr_load_need(nr_peers_wait(l->peers, 1000), "connect");
 	}
-	if (!done(l)) {
-		l->cut_short = 1;
-		nr_warn("the relay stopped answering");
+}
+
+static void
+set_roles(struct nr_load *l, unsigned from, unsigned n,
+    enum nr_load_role role)
+{
+	unsigned i;
+
+	for (i = from; i < from + n; i++) {
+		l->lane[i].role = role;
+		if (role == NR_ROLE_PUBLISH || role == NR_ROLE_QUERY)
+			l->lane[i].flight = nr_load_memory(l->in_flight,
+			    sizeof(struct nr_flight));
+	}
+}
+
+static unsigned
+count_role(const struct nr_load *l, enum nr_load_role role)
+{
+	unsigned i, n = 0;
+
+	for (i = 0; i < l->peers->n; i++)
+		n += l->lane[i].role == role;
+	return n;
+}
+
+/* ---- the loop ------------------------------------------------------------------------ */
+
+/* Send what is due; what no connection takes stays due. */
+static void
+send_due(struct nr_load *l)
+{
+	unsigned tried;
+	int64_t due;
+
+	while (nr_load_more(l)) {
+		due = l->start + (int64_t)((double)l->scheduled * 1e9 /
+		    l->rate);
+		if (due > l->now)
+			return;
+		for (tried = 0; tried < l->peers->n; tried++) {
+			l->turn = (l->turn + 1) % l->peers->n;
+			if (nr_load_send(l, &l->peers->peer[l->turn], due))
+				break;
+		}
+		if (tried == l->peers->n) {
+			/* Nothing is left to be sent, or all lanes are full. */
+			if (l->sent == l->answered)
+				l->ending = 1;
+			return;
+		}
+		nr_bench_flush(&l->peers->peer[l->turn]);
+		l->scheduled++;
+	}
+}
+
+static int64_t
+until_due(const struct nr_load *l)
+{
+	int64_t left;
+
+	if (l->rate == 0 || !nr_load_more(l))
+		return TICK;
+	left = l->start + (int64_t)((double)l->scheduled * 1e9 / l->rate) -
+	    nr_now_ns();
+	return left < 0 ? 0 : left < TICK ? left : TICK;
+}
+
+/* Where all lanes are full, only an answer helps. */
+static int
+is_full(const struct nr_load *l)
+{
+	return l->sent - l->answered >= (uint64_t)l->in_flight *
+	    l->peers->nopen;
+}
+
+static void
+drop_late(struct nr_load *l)
+{
+	int64_t oldest = l->now - (int64_t)(l->timeout * 1e9);
+	unsigned i, k;
+
+	for (i = 0; i < l->peers->n; i++)
+		for (k = 0; k < l->in_flight && l->lane[i].n > 0; k++)
+			if (l->lane[i].flight[k].used &&
+			    l->lane[i].flight[k].due < oldest &&
+			    !l->peers->peer[i].failed) {
+				nr_load_drop(l, &l->peers->peer[i],
+				    NR_LOAD_TIMEOUT);
+				l->cut_short = 1;
+				l->ending = 1;
+			}
+}
+
+static uint64_t
+deliveries(const struct nr_load *l)
+{
+	return (l->accepted - l->known) * count_role(l, NR_ROLE_LISTEN);
+}
+
+static int
+is_over(const struct nr_load *l)
+{
+	int publishing = count_role(l, NR_ROLE_PUBLISH) > 0;
+
+	if (l->peers->nopen == 0)
+		return 1;
+	if (nr_load_more(l) && !(publishing && l->next >= l->last))
+		return 0;
+	if (l->sent > l->answered)
+		return 0;
+	return l->nids == 0 || l->warm_up > 0 ||
+	    l->part[NR_ROLE_LISTEN].done >= deliveries(l) ||
+	    l->now - l->finished > QUIET;
+}
+
+static void
+begin(struct nr_load *l)
+{
+	unsigned i;
+
+	l->start = l->now = l->finished = nr_now_ns();
+	l->from = l->start + (int64_t)(l->warm_up * 1e9);
+	l->stop = l->seconds > 0 ? l->from + (int64_t)(l->seconds * 1e9) : 0;
+	for (i = 0; l->rate == 0 && i < l->peers->n; i++) {
+		while (nr_load_send(l, &l->peers->peer[i], 0))
+			;
+		nr_bench_flush(&l->peers->peer[i]);
 	}
 }
 
@@ -438,265 +335,542 @@ cpu_seconds(void)
 	    (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
 }
 
-/* ---- reports ------------------------------------------------------------------------ */
-
-static int
-report(struct load *l, const char *mode, const char *what, uint64_t count,
-    double cpu)
+static void
+run_loop(struct nr_load *l, void (*tick)(struct nr_load *l))
 {
-	double seconds = (double)(l->finished - l->start) / 1e9;
-	struct nr_buf b = { 0 };
+	double cpu = cpu_seconds();
+	int64_t ticked = 0;
 
-	need(nr_buf_addf(&b, "{\"load\":\"%s\",\"connections\":%u"
-	    ",\"in_flight\":%u,\"%s\":%" PRIu64 ",\"seconds\":%.3f"
-	    ",\"per_second\":%.0f,\"events\":%" PRIu64 ",\"accepted\":%"
-	    PRIu64 ",\"refused\":%" PRIu64 ",\"wrong\":%" PRIu64
-	    ",\"bytes_in\":%" PRIu64 ",\"bytes_out\":%" PRIu64
-	    ",\"client_cpu\":%.2f,\"milliseconds\":", mode, l->connections,
-	    l->in_flight, what, count, seconds,
-	    seconds > 0 ? (double)count / seconds : 0, l->events,
-	    l->accepted, l->refused, l->wrong, l->peers->bytes_in,
-	    l->peers->bytes_out, seconds > 0 ? cpu / seconds : 0), "report");
-	need(nr_hist_write(l->hist, &b), "report");
-	need(nr_buf_adds(&b, "}\n"), "report");
-	nr_out(b.p, b.len);
-	nr_out_close();
-	nr_buf_free(&b);
-	if (l->first_refusal[0] != '\0')
-		nr_warn("first refusal: %s", l->first_refusal);
-	if (l->cut_short)
-		return NR_EX_ENV;
-	return l->refused > 0 || l->wrong > 0 ? NR_EX_NO : NR_EX_OK;
-}
-
-/* ---- modes ---------------------------------------------------------------------------- */
-
-static int
-published(const struct load *l)
-{
-	return (l->next == l->end || (l->most > 0 && l->sent == l->most)) &&
-	    l->accepted + l->refused == l->sent;
-}
-
-static int
-load_publish(struct load *l)
-{
-	double cpu;
-	unsigned i;
-
-	map_file(l);
-	connect_all(l, l->connections);
-	l->publisher = need_memory(l->connections, sizeof(*l->publisher));
-	cpu = cpu_seconds();
-	l->start = nr_now_ns();
-	for (i = 0; i < l->connections; i++) {
-		l->peers->peer[i].user = &l->publisher[i];
-		publish_more(l, &l->peers->peer[i]);
-		nr_bench_flush(&l->peers->peer[i]);
+	begin(l);
+	while (!is_over(l)) {
+		nr_load_need(nr_peers_wait_ns(l->peers, is_full(l) ? TICK :
+		    until_due(l)), "wait");
+		l->now = nr_now_ns();
+		if (l->rate > 0)
+			send_due(l);
+		if (l->now - ticked < TICK)
+			continue;
+		ticked = l->now;
+		drop_late(l);
+		if (tick != NULL)
+			tick(l);
 	}
-	run_until(l, published);
-	return report(l, "publish", "published", l->accepted + l->refused,
-	    cpu_seconds() - cpu);
+	if (l->rate > 0 && l->stop > 0)
+		l->late = (uint64_t)((double)(l->stop - l->start) / 1e9 *
+		    l->rate) - l->scheduled;
+	l->cpu = (cpu_seconds() - cpu) * 1e9 / (double)(l->finished >
+	    l->start ? l->finished - l->start : 1);
+	if (l->peers->nopen == 0)
+		l->cut_short = 1;
 }
 
-static int
-answered(const struct load *l)
-{
-	return l->eose == l->sent && ((l->most > 0 && l->sent >= l->most) ||
-	    (l->seconds > 0 && nr_now_ns() > l->stop));
-}
+/* ---- modes ----------------------------------------------------------------------------- */
 
-static int
-load_query(struct load *l)
+static void
+make_mix(struct nr_load *l)
 {
-	double cpu;
-	unsigned i;
-
-	map_file(l);
-	need(nr_mix_new(&l->mix, l->data, (size_t)(l->end - l->data),
+	nr_load_need(nr_mix_new(&l->mix, l->data, (size_t)(l->end - l->data),
 	    l->filters, l->seed), l->file);
-	l->at_filter = need_memory(l->connections, sizeof(*l->at_filter));
-	l->got = need_memory(l->connections, sizeof(*l->got));
-	l->asked = need_memory(l->connections, sizeof(*l->asked));
-	l->in_flight = 1;
-	connect_all(l, l->connections);
-	cpu = cpu_seconds();
-	l->start = nr_now_ns();
-	l->stop = l->start + (int64_t)l->seconds * 1000000000;
-	for (i = 0; i < l->connections; i++) {
-		ask(l, &l->peers->peer[i]);
-		nr_bench_flush(&l->peers->peer[i]);
-	}
-	run_until(l, answered);
-	return report(l, l->counting ? "count" : "query", "queries", l->eose, cpu_seconds() - cpu);
 }
 
-static int
-load_count(struct load *l)
+/* Room to know each event that is published again. */
+static void
+make_table(struct nr_load *l)
 {
-	l->counting = 1;
-	return load_query(l);
-}
+	size_t most = (size_t)(l->last - l->next) / 250 + 1;
 
-static int
-subscribed(const struct load *l)
-{
-	return l->eose == l->connections;
-}
-
-static int
-fanned_out(const struct load *l)
-{
-	return published(l) &&
-	    l->events == (l->accepted - l->known) * l->connections;
-}
-
-static int
-load_fanout(struct load *l)
-{
-	struct nr_view all = { "[\"REQ\",\"s\",{\"limit\":0}]", 23 };
-	struct nr_bench_peer *pub;
-	double cpu;
-	unsigned i;
-
-	map_file(l);
-	if (l->most == 0)
-		l->most = 1000;
-	connect_all(l, l->connections + 1);
-	for (i = 0; i < l->connections; i++) {
-		need(nr_bench_send(&l->peers->peer[i], &all, 1), "send");
-		nr_bench_flush(&l->peers->peer[i]);
-	}
-	run_until(l, subscribed);
-	for (l->nids = 1024; l->nids < 4 * l->most; l->nids *= 2)
+	if (l->most > 0 && l->most < most)
+		most = l->most;
+	for (l->nids = 1024; l->nids < 4 * most; l->nids *= 2)
 		;
-	l->ids = need_memory(l->nids, sizeof(*l->ids));
-	l->times = need_memory(l->nids, sizeof(*l->times));
-	l->publisher = need_memory(1, sizeof(*l->publisher));
-	pub = &l->peers->peer[l->connections];
-	pub->user = l->publisher;
-	cpu = cpu_seconds();
-	l->start = nr_now_ns();
-	publish_more(l, pub);
-	nr_bench_flush(pub);
-	run_until(l, fanned_out);
+	l->ids = nr_load_memory(l->nids, sizeof(*l->ids));
+	l->times = nr_load_memory(l->nids, sizeof(*l->times));
+}
+
+static void
+listen_all(struct nr_load *l)
+{
+	int64_t until = nr_now_ns() + 60 * SECOND;
+	unsigned i, left;
+
+	for (i = 0; i < l->peers->n; i++)
+		if (l->lane[i].role == NR_ROLE_LISTEN)
+			nr_load_listen(l, &l->peers->peer[i]);
+	do {
+		nr_load_need(nr_peers_wait(l->peers, 100), "subscribe");
+		for (i = left = 0; i < l->peers->n; i++)
+			left += l->lane[i].role == NR_ROLE_LISTEN &&
+			    !l->lane[i].subscribed &&
+			    !l->peers->peer[i].failed;
+	} while (left > 0 && nr_now_ns() < until);
+	if (left > 0)
+		nr_die(ETIMEDOUT, "%s: no EOSE", l->url);
+}
+
+static void
+run_publish(struct nr_load *l)
+{
+	connect_all(l, l->connections);
+	set_roles(l, 0, l->connections, NR_ROLE_PUBLISH);
+	run_loop(l, NULL);
+}
+
+static void
+run_query(struct nr_load *l)
+{
+	make_mix(l);
+	connect_all(l, l->connections);
+	set_roles(l, 0, l->connections, NR_ROLE_QUERY);
+	run_loop(l, NULL);
+}
+
+static void
+run_fanout(struct nr_load *l)
+{
+	make_table(l);
+	connect_all(l, l->connections + 1);
+	set_roles(l, 0, l->connections, NR_ROLE_LISTEN);
+	set_roles(l, l->connections, 1, NR_ROLE_PUBLISH);
+	listen_all(l);
+	run_loop(l, NULL);
 	if (l->known > 0)
 		nr_warn("%" PRIu64 " events were stored already, and are "
 		    "not live", l->known);
-	return report(l, "fanout", "deliveries", l->events,
-	    cpu_seconds() - cpu);
+	/* What has not come is missing. */
+	if (!l->cut_short && l->warm_up == 0 &&
+	    l->part[NR_ROLE_LISTEN].done < deliveries(l))
+		nr_load_wrong(l, "events that subscribers did not get");
 }
 
-typedef int	mode_fn(struct load *l);
-
-static mode_fn *
-find_mode(const char *name)
+/* A quarter listens, an eighth publishes, the others ask. */
+static void
+run_mixed(struct nr_load *l)
 {
-	static const struct {
-		const char	*name;
-		mode_fn		*run;
-	} mode[] = {
-		{ "publish", load_publish },
-		{ "query", load_query },
-		{ "count", load_count },
-		{ "fanout", load_fanout },
-	};
-	size_t i;
+	unsigned n = l->connections, ears = n / 4, hands = n / 8;
 
-	for (i = 0; i < sizeof(mode) / sizeof(mode[0]); i++)
-		if (strcmp(name, mode[i].name) == 0)
-			return mode[i].run;
-	nr_bad_usage("%s: not publish, query, count or fanout", name);
+	if (n < 3)
+		nr_bad_usage("mixed takes 3 connections or more");
+	ears += ears == 0;
+	hands += hands == 0;
+	make_mix(l);
+	make_table(l);
+	connect_all(l, n);
+	set_roles(l, 0, ears, NR_ROLE_LISTEN);
+	set_roles(l, ears, hands, NR_ROLE_PUBLISH);
+	set_roles(l, ears + hands, n - ears - hands, NR_ROLE_QUERY);
+	listen_all(l);
+	run_loop(l, NULL);
+}
+
+/* ---- connecting --------------------------------------------------------------------------- */
+
+static void
+connect_again(struct nr_load *l, struct nr_bench_peer *p)
+{
+	l->lane[p->index].since = nr_now_ns();
+	l->lane[p->index].subscribed = 0;
+	l->sent++;
+	nr_load_need(nr_bench_reconnect(p), l->url);
+}
+
+/*
+ * Each connection is made, asks for one event, and is given up, over and
+ * over.
+ */
+static void
+run_connect(struct nr_load *l)
+{
+	double cpu = cpu_seconds();
+	int64_t oldest;
+	unsigned i, open;
+
+	l->now = nr_now_ns();
+	open_peers(l, l->connections);
+	set_roles(l, 0, l->connections, NR_ROLE_CONNECT);
+	l->sent = l->connections;
+	begin(l);
+	for (i = 0; i < l->connections; i++)
+		l->lane[i].since = l->start;
+	do {
+		nr_load_need(nr_peers_wait(l->peers, 100), "wait");
+		l->now = nr_now_ns();
+		oldest = l->now - (int64_t)(l->timeout * 1e9);
+		for (i = open = 0; i < l->connections; i++) {
+			struct nr_bench_peer *p = &l->peers->peer[i];
+			struct nr_lane *lane = &l->lane[i];
+
+			if (!p->failed && !lane->subscribed &&
+			    lane->since < oldest) {
+				l->error[NR_LOAD_TIMEOUT]++;
+				lane->subscribed = 1;
+			}
+			if (!p->failed && !lane->subscribed)
+				open++;
+			else if (nr_load_more(l) && ++open)
+				connect_again(l, p);
+		}
+	} while (open > 0);
+	l->cpu = (cpu_seconds() - cpu) * 1e9 / (double)(l->now - l->start);
+	l->cut_short = l->part[NR_ROLE_CONNECT].done == 0;
+}
+
+/* ---- who reads slowly ------------------------------------------------------------------------ */
+
+static void
+drip(struct nr_load *l)
+{
+	unsigned i;
+
+	for (i = 0; i < l->peers->n; i++)
+		if (l->lane[i].role == NR_ROLE_SLOW &&
+		    !l->peers->peer[i].failed)
+			(void)nr_bench_drip(&l->peers->peer[i],
+			    (size_t)(l->drip / 10));
+}
+
+/* Ask for much, and read next to nothing of it. */
+static void
+make_slow(struct nr_load *l)
+{
+	struct nr_view much[] = {
+		{ "[\"REQ\",\"a\",{\"limit\":5000}]", 26 },
+		{ "[\"REQ\",\"b\",{\"limit\":0}]", 23 }
+	};
+	unsigned i, k, again;
+
+	for (i = 0; i < l->peers->n; i++) {
+		struct nr_bench_peer *p = &l->peers->peer[i];
+
+		if (l->lane[i].role != NR_ROLE_SLOW || p->failed)
+			continue;
+		nr_bench_pause(p);
+		for (again = 0; again < 10; again++)
+			for (k = 0; k < 2; k++)
+				nr_load_need(nr_bench_send(p, &much[k], 1),
+				    "send");
+		nr_bench_flush(p);
+	}
+}
+
+/* A few queries alone, then beside those who are slow. */
+static void
+run_slow(struct nr_load *l)
+{
+	uint64_t most = l->most / 2;
+
+	make_mix(l);
+	l->seconds /= 2;
+	l->most = most;
+	connect_all(l, MEASURED + l->connections);
+	set_roles(l, 0, MEASURED, NR_ROLE_QUERY);
+	set_roles(l, MEASURED, l->connections, NR_ROLE_SLOW);
+	run_loop(l, NULL);
+	l->alone = l->part[NR_ROLE_QUERY];
+	l->part[NR_ROLE_QUERY].hist = nr_load_memory(1, sizeof(struct nr_hist));
+	l->part[NR_ROLE_QUERY].done = 0;
+	l->warm_up = 0;
+	l->most = most > 0 ? l->sent + most : 0;
+	make_slow(l);
+	run_loop(l, drip);
+}
+
+/* ---- reports ---------------------------------------------------------------------------------- */
+
+const struct nr_load_part *
+nr_load_main(const struct nr_load *l)
+{
+	return &l->part[find_mode(l->mode)->main];
+}
+
+static double
+seconds_of(const struct nr_load *l)
+{
+	return l->finished > l->from ? (double)(l->finished - l->from) / 1e9 :
+	    0;
+}
+
+double
+nr_load_per_second(const struct nr_load *l)
+{
+	double s = seconds_of(l);
+
+	return s > 0 ? (double)nr_load_main(l)->done / s : 0;
+}
+
+static void
+add_errors(const struct nr_load *l, struct nr_buf *b)
+{
+	static const char *const name[NR_LOAD_NERRORS] = {
+		[NR_LOAD_INVALID] = "invalid", [NR_LOAD_BLOCKED] = "blocked",
+		[NR_LOAD_RESTRICTED] = "restricted",
+		[NR_LOAD_RATE_LIMITED] = "rate-limited",
+		[NR_LOAD_POW] = "pow", [NR_LOAD_AUTH] = "auth-required",
+		[NR_LOAD_ERROR] = "error", [NR_LOAD_OTHER] = "other",
+		[NR_LOAD_CLOSED] = "closed", [NR_LOAD_TIMEOUT] = "timeout"
+	};
+	const char *sep = "";
+	unsigned i;
+
+	nr_load_need(nr_buf_adds(b, ",\"errors\":{"), "report");
+	for (i = 0; i < NR_LOAD_NERRORS; i++)
+		if (l->error[i] > 0) {
+			nr_load_need(nr_buf_addf(b, "%s\"%s\":%" PRIu64, sep,
+			    name[i], l->error[i]), "report");
+			sep = ",";
+		}
+	nr_load_need(nr_buf_adds(b, "}"), "report");
+}
+
+static void
+add_part(const struct nr_load *l, struct nr_buf *b, const char *name,
+    const struct nr_load_part *part)
+{
+	double s = seconds_of(l);
+
+	nr_load_need(nr_buf_addf(b, ",\"%s\":{\"done\":%" PRIu64
+	    ",\"per_second\":%.0f,\"milliseconds\":", name, part->done,
+	    s > 0 ? (double)part->done / s : 0), "report");
+	nr_load_need(nr_hist_write(part->hist, b), "report");
+	nr_load_need(nr_buf_adds(b, "}"), "report");
+}
+
+static void
+add_figures(const struct nr_load *l, struct nr_buf *b)
+{
+	const struct mode *m = find_mode(l->mode);
+
+	nr_load_need(nr_buf_addf(b, "\"load\":\"%s\",\"connections\":%u"
+	    ",\"in_flight\":%u,\"%s\":%" PRIu64 ",\"seconds\":%.3f"
+	    ",\"per_second\":%.0f,\"events\":%" PRIu64 ",\"accepted\":%"
+	    PRIu64 ",\"refused\":%" PRIu64 ",\"wrong\":%" PRIu64
+	    ",\"lost_connections\":%u,\"bytes_in\":%" PRIu64
+	    ",\"bytes_out\":%" PRIu64 ",\"client_cpu\":%.2f"
+	    ",\"client_bound\":%s", l->mode, l->connections, l->in_flight,
+	    m->what, nr_load_main(l)->done, seconds_of(l),
+	    nr_load_per_second(l), l->events, l->accepted, l->refused,
+	    l->wrong, l->lost, l->peers->bytes_in, l->peers->bytes_out,
+	    l->cpu, l->cpu > BUSY ? "true" : "false"), "report");
+	if (l->rate > 0)
+		nr_load_need(nr_buf_addf(b, ",\"rate\":%g,\"late\":%" PRIu64,
+		    l->rate, l->late), "report");
+	if (l->warm_up > 0)
+		nr_load_need(nr_buf_addf(b, ",\"warm_up\":%g", l->warm_up),
+		    "report");
+}
+
+void
+nr_load_report(struct nr_load *l, unsigned round)
+{
+	struct nr_buf b = { 0 };
+
+	nr_load_need(nr_buf_adds(&b, "{"), "report");
+	if (round > 0) {
+		nr_load_need(nr_buf_addf(&b, "\"round\":%u,\"url\":", round),
+		    "report");
+		nr_load_need(nr_buf_addjson(&b, l->url, strlen(l->url)),
+		    "report");
+		nr_load_need(nr_buf_adds(&b, ","), "report");
+	}
+	add_figures(l, &b);
+	add_errors(l, &b);
+	if (strcmp(l->mode, "mixed") == 0) {
+		add_part(l, &b, "publish", &l->part[NR_ROLE_PUBLISH]);
+		add_part(l, &b, "deliver", &l->part[NR_ROLE_LISTEN]);
+	}
+	if (l->alone.hist != NULL)
+		add_part(l, &b, "alone", &l->alone);
+	nr_load_need(nr_buf_adds(&b, ",\"milliseconds\":"), "report");
+	nr_load_need(nr_hist_write(nr_load_main(l)->hist, &b), "report");
+	nr_load_need(nr_buf_adds(&b, "}\n"), "report");
+	nr_out(b.p, b.len);
+	nr_out_flush();
+	nr_buf_free(&b);
+	if (l->first_refusal[0] != '\0')
+		nr_warn("first refusal: %s", l->first_refusal);
+	if (l->first_wrong[0] != '\0')
+		nr_warn("wrong: %s", l->first_wrong);
+	if (l->cut_short)
+		nr_warn("the relay stopped answering");
+	if (l->cpu > BUSY)
+		nr_warn("this side was busy all the time: the relay may do "
+		    "more");
+	if (l->late > 0)
+		nr_warn("%" PRIu64 " requests could not be sent in time, nor "
+		    "before the end", l->late);
 }
 
 int
-nr_bench_load(int argc, char *argv[])
+nr_load_run(struct nr_load *l)
 {
-	enum { AUTH = NR_OPT_FIRST, DEFLATE, FILTERS, SECONDS, SEED };
+	static const struct {
+		const char *name;
+		void (*run)(struct nr_load *l);
+	} run[] = {
+		{ "publish", run_publish }, { "query", run_query },
+		{ "count", run_query }, { "fanout", run_fanout },
+		{ "connect", run_connect }, { "mixed", run_mixed },
+		{ "slow", run_slow }
+	};
+	size_t i;
+
+	l->counting = strcmp(l->mode, "count") == 0;
+	for (i = 0; i < NR_ROLES; i++)
+		l->part[i].hist = nr_load_memory(1, sizeof(struct nr_hist));
+	if (find_mode(l->mode)->file)
+		nr_load_map_file(l);
+	for (i = 0; strcmp(run[i].name, l->mode) != 0; i++)
+		;
+	run[i].run(l);
+	if (l->cut_short)
+		return NR_EX_ENV;
+	return l->refused > 0 || l->wrong > 0 || (l->lost > 0 &&
+	    strcmp(l->mode, "slow") != 0) ? NR_EX_NO : NR_EX_OK;
+}
+
+/* ---- options -------------------------------------------------------------------------------------- */
+
+static double
+number(const char *arg, const char *what, double least, double most)
+{
+	char *end;
+	double d = strtod(arg, &end);
+
+	if (end == arg || *end != '\0' || !(d >= least && d <= most))
+		nr_bad_usage("%s takes from %g to %g, not %s", what, least,
+		    most, arg);
+	return d;
+}
+
+static void
+set_mode(struct nr_load *l, const char *name, int in_flight)
+{
+	const struct mode *m = find_mode(name);
+
+	l->mode = name;
+	if (m->file && l->file == NULL)
+		nr_bad_usage("%s needs -f file", name);
+	if (!m->file && l->file != NULL)
+		nr_bad_usage("%s takes no file", name);
+	if (!m->rate && l->rate > 0)
+		nr_bad_usage("%s takes no --rate", name);
+	if (m->main == NR_ROLE_QUERY && !in_flight && l->rate == 0)
+		l->in_flight = 1;
+	/* Those that take no events end by time. */
+	if (l->seconds == 0 && l->most == 0 && (m->main == NR_ROLE_QUERY ||
+	    m->main == NR_ROLE_CONNECT))
+		l->seconds = 5;
+	if (m->main == NR_ROLE_LISTEN && l->most == 0 && l->seconds == 0)
+		l->most = 1000;
+}
+
+void
+nr_load_options(struct nr_load *l, int argc, char *argv[], unsigned *rounds)
+{
+	enum { AUTH = NR_OPT_FIRST, DEFLATE, DRIP, FILTERS, RATE, ROUNDS,
+	    SECONDS, SEED, TIMEOUT, WARM_UP };
 	static const struct option longopts[] = {
 		{ "auth", no_argument, NULL, AUTH },
 		{ "connections", required_argument, NULL, 'c' },
 		{ "count", required_argument, NULL, 'n' },
 		{ "deflate", no_argument, NULL, DEFLATE },
+		{ "drip", required_argument, NULL, DRIP },
 		{ "filters", required_argument, NULL, FILTERS },
 		{ "file", required_argument, NULL, 'f' },
 		{ "in-flight", required_argument, NULL, 'w' },
 		{ "quiet", no_argument, NULL, 'q' },
+		{ "rate", required_argument, NULL, RATE },
+		{ "rounds", required_argument, NULL, ROUNDS },
 		{ "seconds", required_argument, NULL, SECONDS },
 		{ "seed", required_argument, NULL, SEED },
+		{ "timeout", required_argument, NULL, TIMEOUT },
+		{ "warm-up", required_argument, NULL, WARM_UP },
 		NR_LONG_COMMON, { NULL, 0, NULL, 0 }
 	};
-	struct load l = {
-		.connections = 16, .in_flight = 16, .filters = 400, .seed = 1
-	};
-	mode_fn *mode;
-	int ch, status;
+	int ch, in_flight = 0;
 
+	memset(l, 0, sizeof(*l));
+	l->connections = l->in_flight = 16;
+	l->filters = 400;
+	l->seed = 1;
+	l->timeout = 30;
+	l->drip = 1000;
 	while ((ch = getopt_long(argc, argv, "c:f:n:qw:", longopts,
 	    NULL)) != -1)
 		switch (ch) {
 		case AUTH:
-			l.authed = 1;
+			l->authed = 1;
 			break;
 		case DEFLATE:
-			l.packed = 1;
+			l->packed = 1;
+			break;
+		case DRIP:
+			l->drip = nr_size(optarg, "--drip", 0, 1 << 30);
 			break;
 		case FILTERS:
-			l.filters = (unsigned)nr_number(optarg, "--filters",
+			l->filters = (unsigned)nr_number(optarg, "--filters",
 			    1, 1000000);
 			break;
+		case RATE:
+			l->rate = number(optarg, "--rate", 0.01, 1e7);
+			break;
+		case ROUNDS:
+			if (rounds == NULL)
+				nr_bad_usage("--rounds is for compare");
+			*rounds = (unsigned)nr_number(optarg, "--rounds", 1,
+			    1000);
+			break;
 		case SECONDS:
-			l.seconds = (unsigned)nr_number(optarg, "--seconds",
-			    1, 86400);
+			l->seconds = number(optarg, "--seconds", 0.1, 86400);
 			break;
 		case SEED:
-			l.seed = nr_number(optarg, "--seed", 0, UINT64_MAX);
+			l->seed = nr_number(optarg, "--seed", 0, UINT64_MAX);
+			break;
+		case TIMEOUT:
+			l->timeout = number(optarg, "--timeout", 0.1, 3600);
+			break;
+		case WARM_UP:
+			l->warm_up = number(optarg, "--warm-up", 0, 86400);
 			break;
 		case 'c':
-			l.connections = (unsigned)nr_number(optarg, "-c", 1,
+			l->connections = (unsigned)nr_number(optarg, "-c", 1,
 			    60000);
 			break;
 		case 'f':
-			l.file = optarg;
+			l->file = optarg;
 			break;
 		case 'n':
-			l.most = nr_number(optarg, "-n", 1, UINT64_MAX / 2);
+			l->most = nr_number(optarg, "-n", 1, UINT64_MAX / 2);
 			break;
 		case 'q':
 			nr_quiet = 1;
 			break;
 		case 'w':
-			l.in_flight = (unsigned)nr_number(optarg, "-w", 1,
-			    IN_FLIGHT_MAX);
+			l->in_flight = (unsigned)nr_number(optarg, "-w", 1,
+			    NR_IN_FLIGHT_MAX);
+			in_flight = 1;
 			break;
 		default:
 			nr_common_option(ch);
 		}
-	if (argc - optind != 2)
-		nr_bad_usage("load needs publish, query, count or fanout, and a URL");
-	mode = find_mode(argv[optind]);
-	if (l.file == NULL)
-		nr_bad_usage("load needs -f file");
-	if (l.seconds == 0 && l.most == 0)
-		l.seconds = 5;
-	l.url = argv[optind + 1];
-	if ((l.hist = calloc(1, sizeof(*l.hist))) == NULL)
-		nr_die(ENOMEM, "load");
-	/* Only queries end by time. */
-	if (strcmp(argv[optind], "query") != 0 &&
-	    strcmp(argv[optind], "count") != 0)
-		l.seconds = 0;
-	status = mode(&l);
-	nr_mix_free(l.mix);
-	nr_peers_free(l.peers);
-	nr_key_free(l.key);
-	nr_verifier_free(l.hasher);
-	free(l.hist);
-	free(l.publisher);
-	free(l.at_filter);
-	free(l.got);
-	free(l.asked);
-	free(l.ids);
-	free(l.times);
+	if (optind == argc)
+		nr_bad_usage("which load? publish, query, count, fanout, "
+		    "connect, mixed or slow");
+	set_mode(l, argv[optind++], in_flight);
+}
+
+int
+nr_bench_load(int argc, char *argv[])
+{
+	struct nr_load l;
+	int status;
+
+	nr_load_options(&l, argc, argv, NULL);
+	if (argc - optind != 1)
+		nr_bad_usage("load needs one URL");
+	l.url = argv[optind];
+	status = nr_load_run(&l);
+	nr_load_report(&l, 0);
+	nr_load_free(&l);
+	nr_out_close();
 	return status;
 }

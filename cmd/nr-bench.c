@@ -10,9 +10,12 @@
 static const char usage[] =
     "usage: nr-bench gen [-q] [-n count] [--seed n] [--model network|churn]\n"
     "           [--authors n] [--since time] [--until time] [-j threads]\n"
-    "       nr-bench load publish|query|count|fanout [-q] -f file\n"
-    "           [-c connections] [-n count] [-w in-flight] [--auth]\n"
-    "           [--deflate] [--filters n] [--seconds n] [--seed n] url\n";
+    "       nr-bench load publish|query|count|fanout|connect|mixed|slow\n"
+    "           [-q] [-c connections] [-f file] [-n count] [-w in-flight]\n"
+    "           [--auth] [--deflate] [--drip bytes] [--filters n]\n"
+    "           [--rate n] [--seconds n] [--seed n] [--timeout seconds]\n"
+    "           [--warm-up seconds] url\n"
+    "       nr-bench compare [--rounds n] [load's options] load url url ...\n";
 
 static const struct {
 	const char *name;
@@ -20,6 +23,7 @@ static const struct {
 } verb[] = {
 	{ "gen", nr_bench_gen },
 	{ "load", nr_bench_load },
+	{ "compare", nr_bench_compare },
 };
 
 int

@@ -53,7 +53,7 @@ for p in $(cat names); do
 	usage_options "$p" >want
 	case $p in
 	nr-store)	verbs='stat check reindex delete compact' ;;
-	nr-bench)	verbs='gen load' ;;
+	nr-bench)	verbs='gen load compare' ;;
 	*)		verbs= ;;
 	esac
 	{ complete_words "$p" -

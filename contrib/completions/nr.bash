@@ -8,7 +8,8 @@ _nr() {
 	for w in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
 		case $prog:$w in
 		nr-store:stat | nr-store:check | nr-store:reindex | \
-		nr-store:delete | nr-store:compact | nr-bench:gen | nr-bench:load)
+		nr-store:delete | nr-store:compact | nr-bench:gen | nr-bench:load | \
+		nr-bench:compare)
 			verb=$w
 			break ;;
 		esac
@@ -81,14 +82,21 @@ _nr() {
 			--pow --pow-time -P --progress -q --quiet -r --rejects
 			--help --version' ;;
 	nr-bench)
-		words='--help --version gen load' ;;
+		words='--help --version gen load compare' ;;
 	nr-bench:gen)
 		words='--authors -n --count -j --jobs --model -q --quiet
 			--seed --since --until --help --version' ;;
 	nr-bench:load)
-		words='--auth --deflate -c --connections -n --count --filters -f --file -w
-			--in-flight -q --quiet --seconds --seed --help
-			--version publish query count fanout' ;;
+		words='--auth --deflate -c --connections -n --count --drip
+			--filters -f --file -w --in-flight -q --quiet --rate
+			--seconds --seed --timeout --warm-up --help --version
+			publish query count fanout connect mixed slow' ;;
+	nr-bench:compare)
+		words='--auth --deflate -c --connections -n --count --drip
+			--filters -f --file -w --in-flight -q --quiet --rate
+			--rounds --seconds --seed --timeout --warm-up --help
+			--version publish query count fanout connect mixed
+			slow' ;;
 	esac
 	COMPREPLY=()
 	case $prog:$prev in

@@ -40,7 +40,8 @@ static int
 watch(struct nr_bench_peer *p, int out, int op)
 {
 	struct epoll_event e = {
-		.events = EPOLLIN | (out ? EPOLLOUT : 0u), .data.ptr = p
+		.events = (p->paused ? 0u : EPOLLIN) | (out ? EPOLLOUT : 0u),
+		.data.ptr = p
 	};
 
 	p->polling_out = out;
@@ -64,23 +65,26 @@ fail(struct nr_bench_peer *p)
 }
 
 static int
-connect_one(struct nr_bench_peer *p, const struct addrinfo *ai)
+connect_one(struct nr_bench_peer *p)
 {
 	static const char offer[] = "Sec-WebSocket-Extensions: "
 	    "permessage-deflate; server_no_context_takeover; "
 	    "client_no_context_takeover\r\n";
 	struct nr_peers *ps = p->all;
+	const struct addrinfo *ai = ps->address;
 	int one = 1, rc;
 
-	p->fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	p->fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC |
+	    SOCK_NONBLOCK, 0);
 	if (p->fd < 0)
 		return errno;
-	if (connect(p->fd, ai->ai_addr, ai->ai_addrlen) != 0)
+	if (connect(p->fd, ai->ai_addr, ai->ai_addrlen) != 0 &&
+	    errno != EINPROGRESS)
 		return errno;
 	(void)setsockopt(p->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	rc = nr_buf_addf(&p->out, "GET %s HTTP/1.1\r\nHost: %s:%s\r\n"
 	    "Upgrade: websocket\r\nConnection: Upgrade\r\n"
-	    "Sec-WebSocket-Key: bnItYmVuY2ggbnItYmVuY2g=\r\n"
+	    "Sec-WebSocket-Key: bnItYmVuY2ggbnItYmVuYw==\r\n"
 	    "Sec-WebSocket-Version: 13\r\n%s\r\n", ps->path, ps->host,
 	    ps->port, ps->inflater != NULL ? offer : "");
 	return rc != NR_OK ? rc : watch(p, 1, EPOLL_CTL_ADD);
@@ -90,7 +94,7 @@ int
 nr_peers_open(struct nr_peers **out, const char *url, unsigned n,
     int packed, const struct nr_bench_calls *calls, void *user)
 {
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *ai = NULL;
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
 	struct nr_peers *ps;
 	unsigned i;
 	int rc;
@@ -105,17 +109,16 @@ nr_peers_open(struct nr_peers **out, const char *url, unsigned n,
 	    parse_url(ps, url);
 	if (rc == NR_OK && packed)
 		rc = nr_inflater_new(&ps->inflater);
-	if (rc == NR_OK && getaddrinfo(ps->host, ps->port, &hints, &ai) != 0)
+	if (rc == NR_OK && getaddrinfo(ps->host, ps->port, &hints,
+	    &ps->address) != 0)
 		rc = EHOSTUNREACH;
 	for (i = 0; rc == NR_OK && i < n; i++) {
 		ps->peer[i].all = ps;
 		ps->peer[i].fd = -1;
 		ps->peer[i].index = i;
 		ps->n++;
-		rc = connect_one(&ps->peer[i], ai);
+		rc = connect_one(&ps->peer[i]);
 	}
-	if (ai != NULL)
-		freeaddrinfo(ai);
 	if (rc != NR_OK) {
 		nr_peers_free(ps);
 		return rc;
@@ -145,6 +148,8 @@ nr_peers_free(struct nr_peers *ps)
 	free(ps->host);
 	free(ps->port);
 	free(ps->path);
+	if (ps->address != NULL)
+		freeaddrinfo(ps->address);
 	free(ps);
 }
 
@@ -289,18 +294,67 @@ read_some(struct nr_bench_peer *p)
 }
 
 int
-nr_peers_wait(struct nr_peers *ps, int timeout)
+nr_bench_reconnect(struct nr_bench_peer *p)
 {
+	if (p->open && !p->failed)
+		p->all->nopen--;
+	if (p->failed)
+		p->all->nfailed--;
+	if (p->fd >= 0)
+		close(p->fd);
+	p->fd = -1;
+	p->open = p->failed = p->paused = p->polling_out = 0;
+	p->in.len = p->out.len = p->sent = 0;
+	return connect_one(p);
+}
+
+void
+nr_bench_pause(struct nr_bench_peer *p)
+{
+	p->paused = 1;
+	(void)watch(p, p->polling_out, EPOLL_CTL_MOD);
+}
+
+int
+nr_bench_drip(struct nr_bench_peer *p, size_t n)
+{
+	char waste[4096];
+	ssize_t got;
+
+	while (!p->failed && n > 0) {
+		got = recv(p->fd, waste, n < sizeof(waste) ? n :
+		    sizeof(waste), MSG_DONTWAIT);
+		if (got < 0 && (errno == EAGAIN || errno == EINTR))
+			break;
+		if (got <= 0) {
+			fail(p);
+			break;
+		}
+		p->all->bytes_in += (uint64_t)got;
+		n -= (size_t)got;
+	}
+	return p->failed ? -1 : 0;
+}
+
+int
+nr_peers_wait_ns(struct nr_peers *ps, int64_t timeout)
+{
+	struct timespec ts = { timeout / 1000000000, timeout % 1000000000 };
 	struct epoll_event e[64];
 	struct nr_bench_peer *p;
 	int i, n;
 
-	n = epoll_wait(ps->epoll, e, 64, timeout);
+	n = epoll_pwait2(ps->epoll, e, 64, timeout < 0 ? NULL : &ts, NULL);
 	if (n < 0)
 		return errno == EINTR ? NR_OK : errno;
 	for (i = 0; i < n; i++) {
 		p = e[i].data.ptr;
-		if (!p->failed && (e[i].events & ~(unsigned)EPOLLOUT))
+		if (p->failed)
+			continue;
+		/* One that does not read is told of its end only. */
+		if (p->paused && (e[i].events & (EPOLLERR | EPOLLHUP)))
+			fail(p);
+		else if (e[i].events & ~(unsigned)EPOLLOUT)
 			read_some(p);
 	}
 	for (i = 0; i < n; i++) {
@@ -309,4 +363,11 @@ nr_peers_wait(struct nr_peers *ps, int timeout)
 			nr_bench_flush(p);
 	}
 	return NR_OK;
+}
+
+int
+nr_peers_wait(struct nr_peers *ps, int timeout)
+{
+	return nr_peers_wait_ns(ps, timeout < 0 ? -1 :
+	    (int64_t)timeout * 1000000);
 }

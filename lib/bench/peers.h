@@ -12,6 +12,7 @@
 #include "util/buf.h"
 #include "util/view.h"
 
+struct addrinfo;
 struct nr_inflater;
 struct nr_peers;
 
@@ -25,6 +26,7 @@ struct nr_bench_peer {
 	struct nr_buf	 in, out;
 	size_t		 sent;		/* of out */
 	int		 polling_out;
+	int		 paused;	/* it does not read */
 };
 
 /* What happens; payload is valid during the call. */
@@ -44,6 +46,7 @@ struct nr_peers {
 	struct nr_inflater	*inflater;	/* where frames may be packed */
 	struct nr_buf		 unpacked;
 	char			*host, *port, *path;
+	struct addrinfo		*address;
 };
 
 /*
@@ -57,6 +60,22 @@ void	nr_peers_free(struct nr_peers *ps);
 
 /* Wait for something to happen, at most timeout milliseconds. */
 int	nr_peers_wait(struct nr_peers *ps, int timeout);
+
+/* The same in nanoseconds. */
+int	nr_peers_wait_ns(struct nr_peers *ps, int64_t timeout);
+
+/*
+ * Give up a connection, without a word, and begin another in its place; the
+ * call closed() is not made.
+ */
+int	nr_bench_reconnect(struct nr_bench_peer *p);
+
+/*
+ * Read no more, then at most n bytes now.
+ * Returns  0, or -1 where the connection is gone.
+ */
+void	nr_bench_pause(struct nr_bench_peer *p);
+int	nr_bench_drip(struct nr_bench_peer *p, size_t n);
 
 /* Queue a text frame made of some parts.  Returns 0 or ENOMEM. */
 int	nr_bench_send(struct nr_bench_peer *p, const struct nr_view *part,

@@ -1,0 +1,161 @@
+/*
+ * bench_load.h - load on a relay: what the modes share.
+ *
+ * Every connection is a lane with a role, on which requests are in flight.
+ * In a closed loop a request follows the answer to another; with a rate,
+ * requests are due at times of their own, and their latency counts from
+ * then, whether the relay (or a full lane) let them be sent then or not.
+ */
+#ifndef NR_CMD_BENCH_LOAD_H
+#define NR_CMD_BENCH_LOAD_H
+
+#include <stdint.h>
+
+#include "bench/hist.h"
+#include "bench/mix.h"
+#include "bench/peers.h"
+#include "event/sign.h"
+#include "event/verify.h"
+#include "filter/filter.h"
+
+#define NR_IN_FLIGHT_MAX	256
+
+enum nr_load_role {
+	NR_ROLE_PUBLISH,
+	NR_ROLE_QUERY,
+	NR_ROLE_LISTEN,		/* subscribed to everything */
+	NR_ROLE_CONNECT,
+	NR_ROLE_SLOW,
+	NR_ROLES
+};
+
+enum nr_load_error {
+	NR_LOAD_INVALID, NR_LOAD_BLOCKED, NR_LOAD_RESTRICTED,
+	NR_LOAD_RATE_LIMITED, NR_LOAD_POW, NR_LOAD_AUTH, NR_LOAD_ERROR,
+	NR_LOAD_OTHER,		/* of a refusal's words */
+	NR_LOAD_CLOSED,		/* requests lost with a connection */
+	NR_LOAD_TIMEOUT,
+	NR_LOAD_NERRORS
+};
+
+/* A request that was sent and not yet answered. */
+struct nr_flight {
+	int		 used;
+	const char	*id;		/* publishing: 64 digits of the file */
+	unsigned	 filter;	/* querying */
+	unsigned	 serial;	/* that its subscription has */
+	uint64_t	 got;		/* events so far */
+	int64_t		 due;		/* ns */
+};
+
+struct nr_lane {
+	enum nr_load_role role;
+	unsigned	 n;		/* in flight */
+	int64_t		 since;		/* ns: connecting, or asked for */
+	int		 subscribed;
+	struct nr_flight *flight;	/* in_flight of them, or NULL */
+};
+
+/* A query whose events are looked at one by one. */
+struct nr_load_check {
+	const struct nr_lane *lane;	/* NULL: none */
+	unsigned	 slot;
+	struct nr_filter filter;
+	int64_t		 last;		/* created_at */
+	uint64_t	*ids;		/* a table of those that came */
+};
+
+/* What one role has to tell. */
+struct nr_load_part {
+	struct nr_hist	*hist;
+	uint64_t	 done;
+};
+
+struct nr_load {
+	/* What was asked for. */
+	const char	*url, *mode, *file;
+	int		 packed, authed, counting;
+	unsigned	 connections, in_flight, filters;
+	uint64_t	 seed, most, drip;
+	double		 rate, seconds, warm_up, timeout;
+
+	const char	*data, *end, *next, *last;	/* of the file */
+	unsigned	 slice, slices;		/* the part of it to publish */
+	int64_t		 now;			/* ns, of this turn */
+	struct nr_key	*key;
+	struct nr_verifier *hasher;
+	unsigned	 known_as;		/* connections that are */
+	struct nr_peers	*peers;
+	struct nr_lane	*lane;
+	struct nr_mix	*mix;
+	struct nr_load_check check;
+
+	int64_t		 start, from, stop, finished;	/* ns */
+	uint64_t	 sent, answered, scheduled;
+	unsigned	 turn;			/* whose request is next */
+	int		 ending;
+
+	/* What came of it, since `from'. */
+	struct nr_load_part part[NR_ROLES];
+	struct nr_load_part alone;	/* slow: before the slow ones came */
+	uint64_t	 accepted, known, refused, events, wrong, late;
+	uint64_t	 error[NR_LOAD_NERRORS];
+	unsigned	 lost;			/* connections */
+	double		 cpu;
+	int		 cut_short;
+	char		 first_refusal[200], first_wrong[200];
+
+	uint64_t	*ids;			/* fan-out: id to time due */
+	int64_t		*times;
+	size_t		 nids;
+};
+
+/* ---- bench_load.c: the loop --------------------------------------------------- */
+
+void	nr_load_need(int rc, const char *what);
+void	*nr_load_memory(size_t n, size_t size);
+
+/* Is a request that was due then counted? */
+int	nr_load_counts(const struct nr_load *l, int64_t due);
+/* It was answered now. */
+void	nr_load_done(struct nr_load *l, enum nr_load_role role, int64_t due);
+void	nr_load_refusal(struct nr_load *l, const char *text, size_t len);
+void	nr_load_wrong(struct nr_load *l, const char *what);
+
+/* May another request be sent in all? */
+int	nr_load_more(const struct nr_load *l);
+
+/* ---- bench_requests.c: what is sent and what it is answered with ------------------- */
+
+void	nr_load_map_file(struct nr_load *l);
+
+/*
+ * Send the lane's next request; returns 0 where it has none, or there is no
+ * place for it.
+ * due	    0: now
+ */
+int	nr_load_send(struct nr_load *l, struct nr_bench_peer *p, int64_t due);
+void	nr_load_text(struct nr_bench_peer *p, const char *text, size_t len);
+/* What is in flight there is lost, for this reason. */
+void	nr_load_drop(struct nr_load *l, struct nr_bench_peer *p,
+	    enum nr_load_error why);
+void	nr_load_listen(struct nr_load *l, struct nr_bench_peer *p);
+void	nr_load_free(struct nr_load *l);
+
+/* ---- as a whole --------------------------------------------------------------------- */
+
+/*
+ * Read options, and the mode behind them; optind is left at the first URL.
+ * rounds   of a comparison; NULL: there are none
+ */
+void	nr_load_options(struct nr_load *l, int argc, char *argv[],
+	    unsigned *rounds);
+/* Run it; l then says what came of it.  Returns the exit status. */
+int	nr_load_run(struct nr_load *l);
+/* Write what came of it as a line of JSON; round 0: there are none. */
+void	nr_load_report(struct nr_load *l, unsigned round);
+double	nr_load_per_second(const struct nr_load *l);
+/* The part that the mode is about. */
+const struct nr_load_part *nr_load_main(const struct nr_load *l);
+
+#endif

@@ -1,0 +1,600 @@
+/*
+ * What nr-bench load sends, and what it makes of the answers.
+ */
+#include "bench_load.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "event/event.h"
+#include "tool.h"
+#include "util/err.h"
+#include "util/times.h"
+
+#define CHECK_EVERY	16		/* queries are looked at closely */
+#define CHECK_IDS	((size_t)32768)	/* more than a relay gives at once */
+
+/* ---- the file ----------------------------------------------------------------- */
+
+/* Where a slice of the file begins: behind the end of a line. */
+static const char *
+slice_at(const struct nr_load *l, unsigned i)
+{
+	size_t size = (size_t)(l->end - l->data);
+	const char *p, *lf;
+
+	if (i == 0 || l->slices == 0)
+		return i == 0 ? l->data : l->end;
+	p = l->data + size / l->slices * i;
+	if (i >= l->slices || (lf = memchr(p, '\n', (size_t)(l->end - p))) ==
+	    NULL)
+		return l->end;
+	return lf + 1;
+}
+
+void
+nr_load_map_file(struct nr_load *l)
+{
+	struct stat s;
+	void *p;
+	int fd;
+
+	if ((fd = open(l->file, O_RDONLY | O_CLOEXEC)) < 0 ||
+	    fstat(fd, &s) != 0)
+		nr_die(errno, "%s", l->file);
+	if (s.st_size == 0)
+		nr_bad_usage("%s: no events", l->file);
+	p = mmap(NULL, (size_t)s.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (p == MAP_FAILED)
+		nr_die(errno, "%s", l->file);
+	close(fd);
+	l->data = p;
+	l->end = l->data + s.st_size;
+	l->next = slice_at(l, l->slice);
+	l->last = slice_at(l, l->slice + 1);
+}
+
+/* Relays show events of these kinds to their parties only. */
+static int
+is_private(struct nr_view line)
+{
+	struct nr_event ev;
+
+	return nr_event_view_head(&ev, line.p, line.len) &&
+	    nr_kind_confidential(ev.kind);
+}
+
+/* The next line of the file, which must be a normal event. */
+static int
+next_event(struct nr_load *l, struct nr_view *line)
+{
+	const char *lf;
+
+	do {
+		if (l->next >= l->last)
+			return 0;
+		lf = memchr(l->next, '\n', (size_t)(l->end - l->next));
+		line->p = l->next;
+		line->len = (size_t)((lf != NULL ? lf : l->end) - l->next);
+		l->next = lf != NULL ? lf + 1 : l->end;
+		if (line->len < 71 || memcmp(line->p, "{\"id\":\"", 7) != 0)
+			nr_bad_usage("%s: not events as nr-bench gen or "
+			    "nr-export write them", l->file);
+		/* Everybody is to hear it, where somebody listens. */
+	} while (l->nids > 0 && is_private(*line));
+	return 1;
+}
+
+/* ---- when an event was due, for those who hear it -------------------------------- */
+
+static uint64_t
+short_id(const char *hex)
+{
+	uint64_t v;
+
+	memcpy(&v, hex + 40, sizeof(v));
+	return v;
+}
+
+static size_t
+place_of(const struct nr_load *l, const char *id)
+{
+	size_t i = (size_t)(short_id(id) * UINT64_C(0x9e3779b97f4a7c15) >>
+	    20) & (l->nids - 1);
+
+	while (l->ids[i] != 0 && l->ids[i] != short_id(id))
+		i = (i + 1) & (l->nids - 1);
+	return i;
+}
+
+static void
+remember(struct nr_load *l, const char *id, int64_t due)
+{
+	size_t i;
+
+	if (l->nids == 0)
+		return;
+	i = place_of(l, id);
+	l->ids[i] = short_id(id);
+	l->times[i] = due;
+}
+
+/* ["EVENT","s",{"id":"<id>" */
+static void
+take_delivery(struct nr_load *l, const char *text, size_t len)
+{
+	size_t i;
+
+	if (l->nids == 0 || len < 90)
+		return;
+	i = place_of(l, text + 20);
+	if (l->ids[i] == 0)
+		nr_load_wrong(l, "an event that was not published");
+	else
+		nr_load_done(l, NR_ROLE_LISTEN, l->times[i]);
+}
+
+void
+nr_load_listen(struct nr_load *l, struct nr_bench_peer *p)
+{
+	struct nr_view all = { "[\"REQ\",\"s\",{\"limit\":0}]", 23 };
+
+	l->lane[p->index].since = nr_now_ns();
+	nr_load_need(nr_bench_send(p, &all, 1), "send");
+	nr_bench_flush(p);
+}
+
+/* ---- looking closely ---------------------------------------------------------------- */
+
+static void
+begin_check(struct nr_load *l, const struct nr_lane *lane, unsigned slot,
+    struct nr_view filter)
+{
+	struct nr_load_check *c = &l->check;
+	const char *why;
+
+	if (c->ids == NULL)
+		c->ids = nr_load_memory(CHECK_IDS, sizeof(*c->ids));
+	if (nr_filter_parse(&c->filter, filter.p, filter.len,
+	    &nr_filter_limits_none, &why) != NR_OK || why != NULL)
+		return;
+	memset(c->ids, 0, CHECK_IDS * sizeof(*c->ids));
+	c->last = INT64_MAX;
+	c->lane = lane;
+	c->slot = slot;
+}
+
+/* Was it there already? */
+static int
+add_id(struct nr_load_check *c, const unsigned char id[32])
+{
+	uint64_t v;
+	size_t i;
+
+	memcpy(&v, id, sizeof(v));
+	v |= 1;
+	i = (size_t)(v * UINT64_C(0x9e3779b97f4a7c15) >> 32) & (CHECK_IDS - 1);
+	for (; c->ids[i] != 0; i = (i + 1) & (CHECK_IDS - 1))
+		if (c->ids[i] == v)
+			return 1;
+	c->ids[i] = v;
+	return 0;
+}
+
+static void
+check_event(struct nr_load *l, const struct nr_flight *f, struct nr_view json)
+{
+	struct nr_load_check *c = &l->check;
+	struct nr_event_limits limits = nr_event_limits_pipe;
+	struct nr_event ev;
+	char *line;
+	size_t pos;
+
+	if (f->got > CHECK_IDS / 2)
+		return;
+	if (nr_event_read(&ev, json.p, json.len, &limits, &pos) != NR_VALID) {
+		nr_load_wrong(l, "no event");
+		return;
+	}
+	line = nr_load_memory(1, NR_EVENT_LINE_MAX(json.len));
+	nr_event_normalise(&ev, line);
+	if (!nr_filter_match(&c->filter, &ev))
+		nr_load_wrong(l, "an event that does not match its filter");
+	else if (ev.created_at > c->last)
+		nr_load_wrong(l, "an event that is newer than the one before");
+	else if (add_id(c, ev.id))
+		nr_load_wrong(l, "an event twice");
+	else if (c->filter.has & NR_FILTER_LIMIT && f->got > c->filter.limit)
+		nr_load_wrong(l, "more events than the limit");
+	c->last = ev.created_at;
+	free(line);
+}
+
+static void
+end_check(struct nr_load *l)
+{
+	if (l->check.lane == NULL)
+		return;
+	nr_filter_free(&l->check.filter);
+	l->check.lane = NULL;
+}
+
+static int
+is_checked(const struct nr_load *l, const struct nr_lane *lane, unsigned slot)
+{
+	return l->check.lane == lane && l->check.slot == slot;
+}
+
+/* ---- sending --------------------------------------------------------------------------- */
+
+static struct nr_flight *
+new_flight(struct nr_load *l, struct nr_lane *lane, int64_t due,
+    unsigned *slot)
+{
+	struct nr_flight *f;
+	unsigned i;
+
+	for (i = 0; lane->flight[i].used; i++)
+		;
+	f = &lane->flight[*slot = i];
+	memset(f, 0, sizeof(*f));
+	f->used = 1;
+	f->due = due > 0 ? due : nr_now_ns();
+	lane->n++;
+	l->sent++;
+	return f;
+}
+
+static void
+end_flight(struct nr_lane *lane, struct nr_flight *f)
+{
+	f->used = 0;
+	lane->n--;
+}
+
+static int
+send_event(struct nr_load *l, struct nr_bench_peer *p, int64_t due)
+{
+	struct nr_view part[3] = { { "[\"EVENT\",", 9 }, { NULL, 0 },
+	    { "]", 1 } };
+	struct nr_flight *f;
+	unsigned slot;
+
+	if (!next_event(l, &part[1]))
+		return 0;
+	f = new_flight(l, &l->lane[p->index], due, &slot);
+	f->id = part[1].p + 7;
+	remember(l, f->id, f->due);
+	nr_load_need(nr_bench_send(p, part, 3), "send");
+	return 1;
+}
+
+static int
+send_query(struct nr_load *l, struct nr_bench_peer *p, int64_t due)
+{
+	struct nr_lane *lane = &l->lane[p->index];
+	struct nr_view part[3] = { { NULL, 0 }, { NULL, 0 }, { "]", 1 } };
+	struct nr_flight *f;
+	unsigned slot;
+	char head[48];
+
+	f = new_flight(l, lane, due, &slot);
+	f->filter = nr_mix_pick(l->mix, &part[1]);
+	part[0].p = head;
+	f->serial = (unsigned)l->sent;
+	part[0].len = (size_t)snprintf(head, sizeof(head),
+	    "[\"%s\",\"q%u.%u\",", l->counting ? "COUNT" : "REQ", slot,
+	    f->serial);
+	if (!l->counting && l->check.lane == NULL &&
+	    l->sent % CHECK_EVERY == 1)
+		begin_check(l, lane, slot, part[1]);
+	nr_load_need(nr_bench_send(p, part, 3), "send");
+	return 1;
+}
+
+int
+nr_load_send(struct nr_load *l, struct nr_bench_peer *p, int64_t due)
+{
+	struct nr_lane *lane = &l->lane[p->index];
+
+	if (p->failed || !p->open || lane->n == l->in_flight ||
+	    !nr_load_more(l))
+		return 0;
+	return lane->role == NR_ROLE_PUBLISH ? send_event(l, p, due) :
+	    lane->role == NR_ROLE_QUERY ? send_query(l, p, due) : 0;
+}
+
+/* In a closed loop, an answer is followed by a request. */
+static void
+go_on(struct nr_load *l, struct nr_bench_peer *p)
+{
+	if (l->rate == 0)
+		while (nr_load_send(l, p, 0))
+			;
+}
+
+void
+nr_load_drop(struct nr_load *l, struct nr_bench_peer *p,
+    enum nr_load_error why)
+{
+	struct nr_lane *lane = &l->lane[p->index];
+	unsigned i;
+
+	for (i = 0; i < l->in_flight && lane->n > 0; i++) {
+		if (!lane->flight[i].used)
+			continue;
+		if (is_checked(l, lane, i))
+			end_check(l);
+		end_flight(lane, &lane->flight[i]);
+		l->answered++;
+		l->error[why]++;
+	}
+}
+
+/* ---- answers ----------------------------------------------------------------------------- */
+
+/* ["OK","<id>",true,...] */
+static void
+take_ok(struct nr_load *l, struct nr_bench_peer *p, const char *text,
+    size_t len)
+{
+	struct nr_lane *lane = &l->lane[p->index];
+	struct nr_flight *f = NULL;
+	unsigned i;
+
+	for (i = 0; len >= 76 && lane->n > 0 && i < l->in_flight && f == NULL; i++)
+		if (lane->flight[i].used && lane->flight[i].id != NULL &&
+		    memcmp(lane->flight[i].id, text + 7, 64) == 0)
+			f = &lane->flight[i];
+	if (f == NULL) {
+		nr_load_wrong(l, "an OK for what was not sent");
+		return;
+	}
+	nr_load_done(l, NR_ROLE_PUBLISH, f->due);
+	if (memcmp(text + 73, "true", 4) != 0)
+		nr_load_refusal(l, text, len);
+	else if (nr_load_counts(l, f->due)) {
+		l->accepted++;
+		l->known += memmem(text, len, "\"duplicate:", 11) != NULL;
+	}
+	end_flight(lane, f);
+	l->answered++;
+	go_on(l, p);
+}
+
+static const char *
+read_number(const char *p, const char *end, unsigned *out)
+{
+	for (*out = 0; p < end && *p >= '0' && *p <= '9'; p++)
+		*out = *out * 10 + (unsigned)(*p - '0');
+	return p;
+}
+
+/*
+ * The query that a message is about: text is behind its first quote, as in
+ * q12.345",...  *rest is what is behind the comma.
+ */
+static struct nr_flight *
+query_of(struct nr_load *l, struct nr_bench_peer *p, const char *text,
+    size_t len, struct nr_view *rest, unsigned *slot)
+{
+	struct nr_lane *lane = &l->lane[p->index];
+	const char *end = text + len;
+	unsigned n, serial;
+
+	if (lane->role != NR_ROLE_QUERY || len < 3 || *text != 'q')
+		return NULL;
+	text = read_number(text + 1, end, &n);
+	if (text == end || *text != '.')
+		return NULL;
+	text = read_number(text + 1, end, &serial);
+	if (n >= l->in_flight || !lane->flight[n].used ||
+	    lane->flight[n].serial != serial || text + 1 >= end ||
+	    *text != '"')
+		return NULL;
+	rest->p = text + 2 < end ? text + 2 : end;
+	rest->len = (size_t)(end - rest->p);
+	*slot = n;
+	return &lane->flight[n];
+}
+
+static void
+end_query(struct nr_load *l, struct nr_bench_peer *p, struct nr_flight *f,
+    unsigned slot)
+{
+	struct nr_lane *lane = &l->lane[p->index];
+	char close_it[48];
+	struct nr_view v = { close_it, (size_t)snprintf(close_it,
+	    sizeof(close_it), "[\"CLOSE\",\"q%u.%u\"]", slot, f->serial) };
+
+	nr_load_done(l, NR_ROLE_QUERY, f->due);
+	/* The same question gets as many answers, where nothing is added. */
+	if (l->nids == 0 && !nr_mix_answered(l->mix, f->filter, f->got))
+		nr_load_wrong(l, "another number of events than before");
+	if (is_checked(l, lane, slot))
+		end_check(l);
+	end_flight(lane, f);
+	l->answered++;
+	if (!l->counting)
+		nr_load_need(nr_bench_send(p, &v, 1), "send");
+	go_on(l, p);
+}
+
+static void
+take_event(struct nr_load *l, struct nr_bench_peer *p, const char *text,
+    size_t len)
+{
+	struct nr_lane *lane = &l->lane[p->index];
+	struct nr_flight *f;
+	struct nr_view json;
+	unsigned slot;
+
+	l->events++;
+	if (lane->role == NR_ROLE_LISTEN)
+		take_delivery(l, text, len);
+	if (lane->role == NR_ROLE_LISTEN || lane->role == NR_ROLE_CONNECT)
+		return;
+	f = query_of(l, p, text + 10, len - 10, &json, &slot);
+	if (f == NULL) {
+		/* It may be a live one, until the relay knows of the CLOSE. */
+		if (l->nids == 0)
+			nr_load_wrong(l, "an event of no query");
+		return;
+	}
+	f->got++;
+	if (is_checked(l, lane, slot) && json.len > 1) {
+		json.len--;		/* the bracket */
+		check_event(l, f, json);
+	}
+}
+
+static void
+take_eose(struct nr_load *l, struct nr_bench_peer *p, const char *text,
+    size_t len)
+{
+	struct nr_lane *lane = &l->lane[p->index];
+	struct nr_flight *f;
+	struct nr_view rest;
+	unsigned slot;
+
+	if (lane->role != NR_ROLE_QUERY) {
+		lane->subscribed = 1;
+		if (lane->role == NR_ROLE_CONNECT)
+			nr_load_done(l, NR_ROLE_CONNECT, lane->since);
+		return;
+	}
+	f = query_of(l, p, text + 9, len - 9, &rest, &slot);
+	if (f != NULL)
+		end_query(l, p, f, slot);
+	else
+		nr_load_wrong(l, "an EOSE of no query");
+}
+
+/* ["CLOSED","q1","blocked: ..."] */
+static void
+take_closed(struct nr_load *l, struct nr_bench_peer *p, const char *text,
+    size_t len)
+{
+	struct nr_lane *lane = &l->lane[p->index];
+	struct nr_flight *f;
+	struct nr_view rest;
+	unsigned slot;
+
+	nr_load_refusal(l, text, len);
+	f = query_of(l, p, text + 11, len - 11, &rest, &slot);
+	if (f == NULL)
+		return;
+	if (is_checked(l, lane, slot))
+		end_check(l);
+	end_flight(lane, f);
+	l->answered++;
+	go_on(l, p);
+}
+
+/* ["COUNT","q0",{"count":7}] */
+static void
+take_count(struct nr_load *l, struct nr_bench_peer *p, const char *text,
+    size_t len)
+{
+	const char *n = memmem(text, len, "{\"count\":", 9);
+	struct nr_flight *f;
+	struct nr_view rest;
+	unsigned slot;
+
+	f = query_of(l, p, text + 10, len - 10, &rest, &slot);
+	if (f == NULL || n == NULL) {
+		nr_load_wrong(l, "a COUNT that says nothing");
+		return;
+	}
+	f->got = strtoull(n + 9, NULL, 10);
+	end_query(l, p, f, slot);
+}
+
+/* ["AUTH","<challenge>"] */
+static void
+prove(struct nr_load *l, struct nr_bench_peer *p, const char *text,
+    size_t len)
+{
+	struct nr_view part[3] = { { "[\"AUTH\",", 8 }, { NULL, 0 },
+	    { "]", 1 } };
+	struct nr_buf b = { 0 };
+
+	if (l->key == NULL || len < 11)
+		return;
+	nr_load_need(nr_sign_auth(l->key, l->hasher, &b, l->url,
+	    (struct nr_view){ text + 9, len - 11 }), "AUTH");
+	part[1] = (struct nr_view){ b.p, b.len };
+	nr_load_need(nr_bench_send(p, part, 3), "send");
+	nr_buf_free(&b);
+}
+
+static void
+take_proof(struct nr_load *l, const char *text, size_t len)
+{
+	if (len < 77 || memcmp(text + 73, "true", 4) != 0)
+		nr_die(EACCES, "AUTH: %.*s", (int)len, text);
+	l->known_as++;
+}
+
+static int
+begins(const char *text, size_t len, const char *with)
+{
+	return len > strlen(with) + 2 && memcmp(text, with, strlen(with)) == 0;
+}
+
+void
+nr_load_text(struct nr_bench_peer *p, const char *text, size_t len)
+{
+	struct nr_load *l = p->all->user;
+
+	if (begins(text, len, "[\"EVENT\",\""))
+		take_event(l, p, text, len);
+	else if (begins(text, len, "[\"OK\",\"") && l->key != NULL &&
+	    l->known_as < l->peers->n)
+		take_proof(l, text, len);
+	else if (begins(text, len, "[\"OK\",\""))
+		take_ok(l, p, text, len);
+	else if (begins(text, len, "[\"EOSE\",\""))
+		take_eose(l, p, text, len);
+	else if (begins(text, len, "[\"COUNT\",\"") && l->counting)
+		take_count(l, p, text, len);
+	else if (begins(text, len, "[\"CLOSED\",\""))
+		take_closed(l, p, text, len);
+	else if (begins(text, len, "[\"AUTH\",\""))
+		prove(l, p, text, len);
+	else {
+		nr_load_wrong(l, "what is no answer");
+		nr_load_refusal(l, text, len);
+	}
+}
+
+void
+nr_load_free(struct nr_load *l)
+{
+	unsigned i;
+
+	end_check(l);
+	nr_mix_free(l->mix);
+	nr_key_free(l->key);
+	nr_verifier_free(l->hasher);
+	for (i = 0; i < NR_ROLES; i++)
+		free(l->part[i].hist);
+	free(l->alone.hist);
+	for (i = 0; l->peers != NULL && i < l->peers->n; i++)
+		free(l->lane[i].flight);
+	free(l->lane);
+	nr_peers_free(l->peers);
+	free(l->check.ids);
+	free(l->ids);
+	free(l->times);
+	if (l->data != NULL)
+		(void)munmap((void *)(uintptr_t)l->data,
+		    (size_t)(l->end - l->data));
+}

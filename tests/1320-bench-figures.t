@@ -1,0 +1,89 @@
+#!/bin/sh
+# nr-bench load and compare: figures that can be trusted, faults that are
+# found, and what each mode reports.
+. "${0%/*}/lib.sh"
+export NODE_PATH="$top/tests/node/node_modules"
+
+mock() {
+	[ -z "${mock-}" ] || { kill $mock; wait $mock; } 2>/dev/null
+	: >port
+	node "$top/tests/node/delays.mjs" "$1" >port 2>mock.err &
+	mock=$!
+	wait_for 10 test -s port
+	url=ws://127.0.0.1:$(cat port)
+}
+f() { jq -r "$1" out; }
+within() { # NAME FIGURE LEAST MOST
+	if awk "BEGIN { exit !($2 >= $3 && $2 <= $4) }"; then result 0 "$1"
+	else result 1 "$1"; printf '%s is not from %s to %s\n' "$2" "$3" "$4" | why; fi
+}
+
+nr-bench gen -q -n 4000 --seed 14 --since 1700000000 --until 1700100000 |
+    jq -c 'select(.kind == 1 and all(.tags[]; .[0] != "expiration"))' >events
+
+# One of twenty answers takes 100 ms, the others 20.
+mock delays
+rc 0 'known delays'	nr-bench load query -c 40 -n 2000 -f events "$url"
+note "$(f .milliseconds)"
+within 'the median'	"$(f .milliseconds.p50)" 20 30
+within 'p90'		"$(f .milliseconds.p90)" 20 60
+within 'p99'		"$(f .milliseconds.p99)" 100 180
+is 'as many as asked'	2000 "$(f .queries)"
+rc 0 'at a rate'	nr-bench load query --rate 400 --seconds 2 --warm-up 0.5 -f events "$url"
+within 'the rate'	"$(f .per_second)" 350 410
+within 'the median'	"$(f .milliseconds.p50)" 20 30
+is 'what warms up is not counted'	800 "$(f .queries)"
+
+# For a third of the time nothing is answered.  A closed loop hardly sees it.
+mock stall
+rc 0 'a closed loop'	nr-bench load query -c 4 -n 1200 -f events "$url"
+closed=$(f .milliseconds.p95)
+rc 0 'an open one'	nr-bench load query -c 4 -w 256 --rate 400 --seconds 3 -f events "$url"
+open=$(f .milliseconds.p90)
+within 'a stall is hidden by the first'	"$closed" 0 50
+within 'and shown by the second'	"$open" 150 900
+
+# ---- faults
+mock wrong
+rc 1 'events that do not match'	nr-bench load query -n 200 -f events "$url"
+like 'are named'	'wrong: an event that does not match its filter' err
+mock lies
+rc 3 'an OK for another event'	nr-bench load publish -n 32 --timeout 1 -f events "$url"
+like 'is named'		'wrong: an OK for what was not sent' err
+is 'and what was not answered' 'true' "$(f '.errors.timeout > 0')"
+mock pow
+rc 1 'refusals'		nr-bench load publish -n 50 -f events "$url"
+is 'are counted by their class' '{"pow":50}' "$(f '.errors | tostring')"
+mock closed
+rc 1 'CLOSED'		nr-bench load query -n 50 -f events "$url"
+is 'likewise'		'{"rate-limited":50}' "$(f '.errors | tostring')"
+kill $mock
+
+# ---- modes
+serve() {
+	nr-serve -S "$1" --listen 127.0.0.1:0 2>"$1.log" &
+	wait_for 10 grep -q serving "$1.log"
+	url=ws://$(grep -oE '127.0.0.1:[0-9]+' "$1.log" | head -1)
+}
+serve a; a=$url
+rc 0 'publish at a rate'	nr-bench load publish --rate 500 -n 500 -f events "$a"
+is 'all of them'	'500 500' "$(f '"\(.published) \(.accepted)"')"
+within 'at that rate'	"$(f .per_second)" 350 510
+rc 0 'connect'		nr-bench load connect -c 8 --seconds 1 "$a"
+ok 'makes connections'	test "$(f .connects)" -gt 20
+rc 0 'mixed'		nr-bench load mixed -c 16 --seconds 1 -f events "$a"
+is 'has all parts'	true "$(f '.queries > 0 and .publish.done > 0 and .deliver.done > 0')"
+rc 0 'slow'		nr-bench load slow -c 10 --seconds 2 -f events "$a"
+is 'tells of before and after'	true "$(f '.queries > 0 and .alone.done > 0')"
+rc 2 'no rate there'	nr-bench load connect --rate 5 "$a"
+rc 2 'no file there'	nr-bench load connect -f events "$a"
+rc 2 'no such load'	nr-bench load nothing "$a"
+
+serve b; b=$url
+serve c; c=$url
+rc 0 'compare'		nr-bench compare --rounds 2 publish -n 200 -f events "$b" "$c"
+is 'in turns'		"$b $c $c $b" "$(jq -r 'select(.round) | .url' out | paste -sd ' ')"
+is 'nothing twice'	'800 0' "$(jq -s '[.[] | select(.round)] | "\(map(.accepted) | add) \(map(.refused) | add)"' out | tr -d '"')"
+is 'medians and ratios' "$b 1 $c" "$(jq -r 'select(.compare) | .url + " " + (if .ratio == 1 then "1" else "" end)' out | paste -sd ' ' | sed 's/ $//; s/ \(ws[^ ]*\) 1$/ \1/')"
+rc 2 'compare needs two'	nr-bench compare query -f events "$b"
+done_testing
