@@ -245,6 +245,7 @@ nr_answer_read(struct nr_answer *a, const char *text, size_t len)
 	size_t i;
 
 	memset(a, 0, sizeof(*a));
+	a->text.p = "";
 	a->verb = NR_ANSWER_OTHER;
 	if (nr_json_expect(&j, '[') != NR_JSON_OK)
 		return "not a JSON array";
@@ -367,7 +368,7 @@ character(const char *p, const char *end)
 void
 nr_answer_show(char *out, size_t size, struct nr_view text)
 {
-	const char *p = text.len > 0 ? text.p : "", *end = p + text.len;
+	const char *p = text.p, *end = text.p + text.len;
 	char one[12];
 	size_t k, n, len = 0;
 
