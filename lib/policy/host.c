@@ -68,6 +68,8 @@ struct nr_host {
 	int64_t		 start_at;	/* ms, then */
 	unsigned	 failures;	/* in a row */
 	uint64_t	 starts;
+	int		 told;		/* done() was called */
+	int64_t		 looked;	/* ms, after all processes */
 	struct nr_rng	 rng;
 	int64_t		 ticked;	/* ms */
 	int64_t		 shared;	/* ms, when the share was found */
@@ -119,7 +121,16 @@ finish(struct nr_host *h, struct nr_asked *a, enum nr_host_end end,
 	else
 		atomic_fetch_add(end == NR_HOST_LATE ? &h->late : &h->failed,
 		    1);
+	h->told = 1;
 	a->done(a, end, d);
+}
+
+static void
+tell_after(struct nr_host *h)
+{
+	if (h->told && h->o.after != NULL)
+		h->o.after(h->o.ctx);
+	h->told = 0;
 }
 
 /* What it has will not be decided. */
@@ -303,6 +314,14 @@ mind_leaving(struct nr_host *h, struct nr_plugin *p, int64_t now)
 	}
 }
 
+/* Nothing that has happened to it says that it needs a look. */
+static int
+is_well(const struct nr_host *h, const struct nr_plugin *p)
+{
+	return p == h->current && p->in >= 0 && p->out >= 0 && !p->exited &&
+	    p->missed < HANGS;
+}
+
 /* Returns 1 where it has ended, and may be forgotten. */
 static int
 mind_one(struct nr_host *h, struct nr_plugin *p, int64_t now)
@@ -344,10 +363,13 @@ static unsigned
 mind_all(struct nr_host *h, int64_t now)
 {
 	struct nr_plugin **at = &h->plugins, *p;
+	int look = now - h->looked >= TICK_MS;
 	unsigned n = 0;
 
+	if (look)
+		h->looked = now;
 	while ((p = *at) != NULL) {
-		if (mind_one(h, p, now)) {
+		if ((look || !is_well(h, p)) && mind_one(h, p, now)) {
 			*at = p->next;
 			nr_plugin_free(p);
 			continue;
@@ -819,6 +841,7 @@ end_all(struct nr_host *h)
 	}
 	while (mind_all(h, nr_now_ms()) > 0)
 		wait_and_read(h);
+	tell_after(h);
 }
 
 static void *
@@ -837,6 +860,7 @@ thread_main(void *arg)
 		mind(h, now);
 		expire_waiting(h, now);
 		write_all(h, now);
+		tell_after(h);
 		wait_and_read(h);
 	}
 	end_all(h);
@@ -846,7 +870,7 @@ thread_main(void *arg)
 /* ---- for those who ask -------------------------------------------------- */
 
 int
-nr_host_ask(struct nr_host *h, struct nr_asked *a)
+nr_host_add(struct nr_host *h, struct nr_asked *a)
 {
 	size_t bytes = a->request.event.len + a->request.filters.len;
 	int rc = EAGAIN;
@@ -861,10 +885,24 @@ nr_host_ask(struct nr_host *h, struct nr_asked *a)
 		rc = nr_queue_add(&h->queue, a, h->next.lane);
 	}
 	pthread_mutex_unlock(&h->lock);
+	if (rc != NR_OK)
+		atomic_fetch_add(&h->refused, 1);
+	return rc;
+}
+
+void
+nr_host_go(struct nr_host *h)
+{
+	wake(h);
+}
+
+int
+nr_host_ask(struct nr_host *h, struct nr_asked *a)
+{
+	int rc = nr_host_add(h, a);
+
 	if (rc == NR_OK)
 		wake(h);
-	else
-		atomic_fetch_add(&h->refused, 1);
 	return rc;
 }
 

@@ -71,6 +71,11 @@ struct nr_host_options {
 	 * said hello or not: NR_ASK_BIT()s; NEW always.
 	 */
 	unsigned	 asks;
+	/*
+	 * Called by the host's thread when it has called done() for some,
+	 * and has nothing else to tell for now; may be NULL.
+	 */
+	void		(*after)(void *ctx);
 	/* Lines for the operator, by the host's thread. */
 	void		(*say)(void *ctx, enum nr_host_news what,
 			    const char *text);
@@ -94,10 +99,14 @@ int	nr_host_new(struct nr_host **out, const struct nr_host_options *o);
  */
 int	nr_host_ask(struct nr_host *h, struct nr_asked *a);
 
+/* The same for one of many, which may wait until nr_host_go(). */
+int	nr_host_add(struct nr_host *h, struct nr_asked *a);
+void	nr_host_go(struct nr_host *h);
+
 /*
  * Put another command, or the same anew, in its place, with these options.
  * The old one decides until the new one runs, finishes what it has, and is
- * ended.  say and ctx stay as they were.
+ * ended.  Functions and ctx must be the same.
  * Returns  0 or ENOMEM.
  */
 int	nr_host_replace(struct nr_host *h, const struct nr_host_options *o);

@@ -617,6 +617,7 @@ nr_request_next(struct nr_request_reader *r, struct nr_request *q,
 	int rc;
 
 	memset(q, 0, sizeof(*q));
+	q->source_info.p = "";
 	*why = "not JSON";
 	if ((rc = next_object(&r->j, &r->where)) <= 0)
 		return rc;

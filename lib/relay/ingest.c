@@ -146,6 +146,20 @@ nr_ingest_flush(struct nr_ingest *in)
 	nr_pool_submit(in->pool);
 }
 
+void
+nr_ingest_decided(struct nr_ingest *in)
+{
+	int any;
+
+	if (in == NULL)
+		return;
+	pthread_mutex_lock(&in->decided_lock);
+	any = in->decided != NULL;
+	pthread_mutex_unlock(&in->decided_lock);
+	if (any)
+		nr_pool_nudge(in->pool);
+}
+
 size_t
 nr_ingest_events(struct nr_ingest *in)
 {
@@ -295,7 +309,6 @@ on_decision(struct nr_asked *a, enum nr_host_end end,
 	*in->decided_end = h;
 	in->decided_end = &h->next;
 	pthread_mutex_unlock(&in->decided_lock);
-	nr_pool_nudge(in->pool);
 }
 
 static struct held *
@@ -402,8 +415,8 @@ check_job(void *ctx, unsigned worker, void *arg)
 {
 	struct nr_ingest *in = ctx;
 	struct job *job = arg;
+	int rc, any_held = 0;
 	size_t i;
-	int rc;
 
 	nr_relay_reading(in->relay);
 	job->lines.len = 0;
@@ -414,6 +427,7 @@ check_job(void *ctx, unsigned worker, void *arg)
 	for (i = 0; i < job->n; i++) {
 		if (rc == NR_OK) {
 			check_entry(in, worker, job, &job->entry[i]);
+			any_held |= job->entry[i].held;
 			continue;
 		}
 		job->entry[i].store = 0;
@@ -422,6 +436,8 @@ check_job(void *ctx, unsigned worker, void *arg)
 		    "error: the store cannot be read");
 	}
 	nr_snap_release(in->snap[worker]);
+	if (any_held)
+		nr_policy_go(in->relay);
 	nr_relay_read(in->relay);
 }
 

@@ -398,6 +398,9 @@ void	nr_ingest_flush(struct nr_ingest *in);
 /* Nothing is on its way. */
 int	nr_ingest_idle(struct nr_ingest *in);
 
+/* A policy has decided about some; any thread. */
+void	nr_ingest_decided(struct nr_ingest *in);
+
 /* Events on their way, and their bytes. */
 size_t	nr_ingest_events(struct nr_ingest *in);
 size_t	nr_ingest_bytes(struct nr_ingest *in);

@@ -52,6 +52,17 @@ say(void *ctx, enum nr_host_news what, const char *text)
 		    NR_LOG_WARN, "policy", NULL, "%s", text);
 }
 
+/* Some have been decided. */
+static void
+after(void *ctx)
+{
+	struct nr_relay *r = ctx;
+
+	nr_ingest_decided(r->ingest);
+	if (atomic_load(&r->policy->inquiries) > 0)
+		nr_relay_wake(r);
+}
+
 static struct nr_host_options
 options(struct nr_relay *r)
 {
@@ -63,7 +74,7 @@ options(struct nr_relay *r)
 		.queue = 2 * (size_t)c->policy_queue,
 		.lane = 2 * (size_t)c->policy_queue,
 		.bytes = 2 * (size_t)c->input_pause,
-		.asks = c->policy_asks, .say = say, .ctx = r
+		.asks = c->policy_asks, .after = after, .say = say, .ctx = r
 	};
 
 	return o;
@@ -179,7 +190,14 @@ nr_policy_ask(struct nr_conn *c, struct nr_asked *a)
 	/* What it has proved is never taken back. */
 	q->nauthed = atomic_load_explicit(&c->nkeys, memory_order_acquire);
 	q->authed = (const unsigned char (*)[32])c->keys;
-	return host == NULL ? EAGAIN : nr_host_ask(host, a);
+	return host == NULL ? EAGAIN : nr_host_add(host, a);
+}
+
+void
+nr_policy_go(struct nr_relay *r)
+{
+	if (r->policy->host != NULL)
+		nr_host_go(r->policy->host);
 }
 
 void
@@ -240,7 +258,6 @@ on_decision(struct nr_asked *a, enum nr_host_end end,
 		p->first = q;
 	p->last = q;
 	pthread_mutex_unlock(&p->lock);
-	nr_relay_wake(r);
 }
 
 static int
@@ -278,6 +295,7 @@ ask(struct nr_conn *c, struct nr_sub *s, enum nr_ask type,
 		atomic_fetch_sub(&p->inquiries, 1);
 		drop(q);
 	}
+	nr_policy_go(c->relay);
 	return rc;
 }
 

@@ -36,10 +36,12 @@ int	nr_policy_asks(const struct nr_relay *r, enum nr_ask what);
 size_t	nr_policy_share(const struct nr_relay *r);
 
 /*
- * Ask for a connection: what is told of all clients is filled in.
+ * Ask for a connection: what is told of all clients is filled in.  It may
+ * wait until nr_policy_go().
  * Returns  as nr_host_ask().
  */
 int	nr_policy_ask(struct nr_conn *c, struct nr_asked *a);
+void	nr_policy_go(struct nr_relay *r);
 
 /* A decision has come, or none. */
 void	nr_policy_count(struct nr_relay *r, const struct nr_asked *a);

@@ -145,6 +145,9 @@ test_request_is_read(void **state)
 	assert_null(read_one(&r, &q, "{\"type\":\"new\",\"sourceType\":\"?\","
 	    "\"authed\":null,\"event\":" LINE "}", 1));
 	assert_int_equal(q.source, NR_FROM_UNKNOWN);
+	assert_null(read_one(&r, &q, "{\"type\":\"connect\",\"sourceType\":"
+	    "\"IP4\"}", 1));
+	assert_int_equal(q.iplen, 0);
 	assert_null(read_one(&r, &q, "{\"type\":\"req\",\"seq\":3,\"verb\":"
 	    "\"REQ\",\"filters\":[{\"kinds\":[1]}]}", 1));
 	assert_true(nr_view_is(q.filters, "[{\"kinds\":[1]}]"));
