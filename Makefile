@@ -77,6 +77,7 @@ libs_nr-serve := -lwebsockets -lconfuse -lssl
 libs_nr-publish := -lwebsockets -lssl
 libs_nr-negentropy := $(libs_nr-serve)
 libs_nr-req := -lwebsockets -lssl
+libs_nr-bench := -lwebsockets -lssl
 
 $B/unit/%: $B/tests/unit/%.o $B/libnr.a
 	@mkdir -p $(@D)

@@ -8,5 +8,6 @@
 int	nr_bench_gen(int argc, char *argv[]);
 int	nr_bench_load(int argc, char *argv[]);
 int	nr_bench_compare(int argc, char *argv[]);
+int	nr_bench_probe(int argc, char *argv[]);
 
 #endif

@@ -15,7 +15,10 @@ static const char usage[] =
     "           [--auth] [--deflate] [--drip bytes] [--filters n]\n"
     "           [--rate n] [--seconds n] [--seed n] [--timeout seconds]\n"
     "           [--warm-up seconds] url\n"
-    "       nr-bench compare [--rounds n] [load's options] load url url ...\n";
+    "       nr-bench compare [--rounds n] [load's options] load url url ...\n"
+    "       nr-bench probe [-q] [-f file] [-j jobs] [-K file | --key-fd fd]\n"
+    "           [--ca-file file] [--event file] [--every time] [--kinds list]\n"
+    "           [--monitor] [--nip66] [--timeout time] [--write] [url ...]\n";
 
 static const struct {
 	const char *name;
@@ -24,6 +27,7 @@ static const struct {
 	{ "gen", nr_bench_gen },
 	{ "load", nr_bench_load },
 	{ "compare", nr_bench_compare },
+	{ "probe", nr_bench_probe },
 };
 
 int

@@ -89,34 +89,73 @@ trim(const char *line, size_t len)
 	return v;
 }
 
+/* Returns 0, NR_EINVAL where the line is no relay, or a code. */
+static int
+add_line(struct nr_relays *r, const char *line, size_t len)
+{
+	struct nr_view v = trim(line, len);
+	struct nr_url u;
+
+	if (v.len == 0)
+		return NR_OK;
+	if (!nr_url_parse_operand(&u, v.p, v.len) ||
+	    (v.len >= 5 && strncmp(v.p, "unix:", 5) == 0))
+		return NR_EINVAL;
+	add(r, &u);
+	return NR_OK;
+}
+
+static int
+add_lines(struct nr_relays *r, int fd, uint64_t *lineno)
+{
+	struct nr_lines in;
+	const char *line;
+	size_t len;
+	int rc;
+
+	if ((rc = nr_lines_init(&in, fd, LINE_MAX_BYTES, 1)) != NR_OK)
+		return rc;
+	while ((rc = nr_lines_next(&in, &line, &len)) == NR_OK)
+		if ((rc = add_line(r, line, len)) != NR_OK)
+			break;
+	*lineno = in.lineno;
+	nr_lines_free(&in);
+	return rc == NR_EOF ? NR_OK : rc == NR_ETOOLONG ? NR_EINVAL : rc;
+}
+
+int
+nr_relays_try_file(struct nr_relays *r, const char *path, uint64_t *lineno)
+{
+	int fd, rc;
+
+	if ((rc = nr_open_input(&fd, path)) != NR_OK)
+		return rc;
+	rc = add_lines(r, fd, lineno);
+	if (fd != STDIN_FILENO)
+		close(fd);
+	return rc;
+}
+
 void
 nr_relays_add_file(struct nr_relays *r, const char *path)
 {
-	struct nr_lines in;
-	struct nr_view v;
-	struct nr_url u;
-	const char *line;
-	size_t len;
-	int fd, rc;
+	uint64_t lineno = 0;
+	int rc = nr_relays_try_file(r, path, &lineno);
 
-	if ((rc = nr_open_input(&fd, path)) != NR_OK ||
-	    (rc = nr_lines_init(&in, fd, LINE_MAX_BYTES, 1)) != NR_OK)
+	if (rc == NR_EINVAL)
+		nr_bad_usage("%s: line %" PRIu64
+		    ": not the URL of a relay", path, lineno);
+	if (rc != NR_OK)
 		nr_die(rc, "%s", path);
-	while ((rc = nr_lines_next(&in, &line, &len)) != NR_EOF) {
-		if (rc != NR_OK && rc != NR_ETOOLONG)
-			nr_die(rc, "%s", path);
-		v = rc == NR_OK ? trim(line, len) : (struct nr_view){ "x", 1 };
-		if (v.len == 0)
-			continue;
-		if (!nr_url_parse_operand(&u, v.p, v.len) ||
-		    (v.len >= 5 && strncmp(v.p, "unix:", 5) == 0))
-			nr_bad_usage("%s: line %" PRIu64
-			    ": not the URL of a relay", path, in.lineno);
-		add(r, &u);
-	}
-	nr_lines_free(&in);
-	if (fd != STDIN_FILENO)
-		close(fd);
+}
+
+void
+nr_relays_copy(struct nr_relays *r, const struct nr_relays *from)
+{
+	size_t i;
+
+	for (i = 0; i < from->n; i++)
+		add(r, &from->url[i]);
 }
 
 void

@@ -5,6 +5,7 @@
 #define NR_CMD_RELAYOPT_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "wire/url.h"
 
@@ -28,6 +29,19 @@ void	nr_relays_add(struct nr_relays *r, const char *text);
 
 /* Those in a file, one a line; empty lines and # with what follows go. */
 void	nr_relays_add_file(struct nr_relays *r, const char *path);
+
+/*
+ * The same for a file that is read again and may have become wrong: nothing
+ * ends.
+ * lineno   with NR_EINVAL: the line that is no relay
+ * Returns  0, NR_EINVAL, or a code for nr_strerror(); lines before the one
+ *	    that is wrong have been added.
+ */
+int	nr_relays_try_file(struct nr_relays *r, const char *path,
+	    uint64_t *lineno);
+
+/* Add those of another list. */
+void	nr_relays_copy(struct nr_relays *r, const struct nr_relays *from);
 
 void	nr_relays_free(struct nr_relays *r);
 

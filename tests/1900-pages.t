@@ -28,14 +28,14 @@ for p in $progs; do
 	like "$p: has its statuses" '[0-4]' got
 	# Options in the source against those that the page explains.
 	src="$top/cmd/$p.c"
-	[ "$p" = nr-bench ] && src="$top/cmd/bench_gen.c $top/cmd/bench_load.c"
+	[ "$p" = nr-bench ] && src="$top/cmd/bench_gen.c $top/cmd/bench_load.c $top/cmd/bench_probe.c"
 	# Those that several programs share.
 	grep -q NR_LONG_KEY $src && src="$src $top/cmd/keyopt.h"
 	# shellcheck disable=SC2086
-	grep -ho '{ "[a-z-]*", [a-z]*_argument' $src |
+	grep -ho '{ "[a-z0-9-]*", [a-z]*_argument' $src |
 	    sed 's/{ "\([^"]*\)".*/--\1/' | sort -u >want
 	sed -n 's/^\.It //p' "$page" |
-	    grep -o 'Fl -[a-z][a-z-]*' | sed 's/Fl -/--/' | sort -u >got
+	    grep -o 'Fl -[a-z][a-z0-9-]*' | sed 's/Fl -/--/' | sort -u >got
 	grep -v -e '^--help$' -e '^--version$' want >want2
 	# Verbs' own options are explained in their text.
 	if [ "$p" = nr-store ]; then
@@ -80,7 +80,7 @@ examples() {
 	    on && /^\.Dl / { sub(/^\.Dl /, ""); print }' "$1"
 }
 for page in "$man"/*.[17]; do
-	examples "$page" | sed "s/127\.0\.0\.1:7777/127.0.0.1:$port/" >todo
+	examples "$page" | sed "s/127\.0\.0\.1:7777/127.0.0.1:$port/g" >todo
 	ok "${page##*/}: has examples" test -s todo
 	while IFS= read -r line <&3; do
 		case $line in

@@ -36,7 +36,7 @@ rc 0 'twice is no error'		at uninstall
 # Completions: no option of a usage is missing, none is made up.
 comp=$top/contrib/completions
 usage_options() {
-	"$1" --help | grep -oE '(^|[][| ])--?[A-Za-z][a-zA-Z-]*' |
+	"$1" --help | grep -oE '(^|[][| ])--?[A-Za-z][a-zA-Z0-9-]*' |
 	    tr -d '][| ' | while read -r o; do
 		case $o in
 		--*)	echo "$o" ;;
@@ -53,7 +53,7 @@ for p in $(cat names); do
 	usage_options "$p" >want
 	case $p in
 	nr-store)	verbs='stat check reindex delete compact' ;;
-	nr-bench)	verbs='gen load compare' ;;
+	nr-bench)	verbs='gen load compare probe' ;;
 	*)		verbs= ;;
 	esac
 	{ complete_words "$p" -
@@ -67,7 +67,7 @@ for p in $(cat names); do
 		    "$("$p" --help | sed -n "s/^.*$p \(\[-[A-Za-z]*\] \)*\(\[-S dir\] \)*\(\[--force\] \)*\([a-z]*\).*/\4/p" | sort)"
 	fi
 	awk -v p="$p)" '/^nr-.*\)$/ { on = $0 == p } on' "$comp/_nr" |
-	    grep -oE "'--?[A-Za-z-]+\[" | tr -d "'[" | sort -u >zsh.have
+	    grep -oE "'--?[A-Za-z0-9-]+\[" | tr -d "'[" | sort -u >zsh.have
 	sed -n "s/^complete -c $p //p" "$comp/nr.fish" | awk '{
 		for (i = 1; i < NF; i++) {
 			if ($i == "-s") print "-" $(i + 1)

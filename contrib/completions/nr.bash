@@ -9,7 +9,7 @@ _nr() {
 		case $prog:$w in
 		nr-store:stat | nr-store:check | nr-store:reindex | \
 		nr-store:delete | nr-store:compact | nr-bench:gen | nr-bench:load | \
-		nr-bench:compare)
+		nr-bench:compare | nr-bench:probe)
 			verb=$w
 			break ;;
 		esac
@@ -82,7 +82,7 @@ _nr() {
 			--pow --pow-time -P --progress -q --quiet -r --rejects
 			--help --version' ;;
 	nr-bench)
-		words='--help --version gen load compare' ;;
+		words='--help --version gen load compare probe' ;;
 	nr-bench:gen)
 		words='--authors -n --count -j --jobs --model -q --quiet
 			--seed --since --until --help --version' ;;
@@ -97,6 +97,10 @@ _nr() {
 			--rounds --seconds --seed --timeout --warm-up --help
 			--version publish query count fanout connect mixed
 			slow' ;;
+	nr-bench:probe)
+		words='--ca-file --event --every -f --file -j --jobs -K
+			--key-file --key-fd --kinds --monitor --nip66 -q
+			--quiet --timeout --write --help --version' ;;
 	esac
 	COMPREPLY=()
 	case $prog:$prev in
@@ -107,7 +111,7 @@ _nr() {
 	nr-policy:-f | nr-policy:--rules | nr-policy:-r | \
 	nr-verify:-r | nr-import:-r | nr-sign:-r | nr-publish:-r | *:--rejects | \
 	*:-K | *:--key-file | *:--ca-file | *:--relays | *:--report | \
-	*:--resume | nr-bench:-f | \
+	*:--resume | nr-bench:-f | nr-bench:--event | \
 	*:--file | *:--records | *:-o | *:--output | *:--manifest | *:--cursor | \
 	nr-serve:-c | nr-serve:--config)
 		compopt -o filenames

@@ -22,7 +22,7 @@ struct nr_info {
 	struct nr_lookup *lookup;
 	struct addrinfo	*list, *at;
 	struct lws	*wsi;
-	unsigned	 status;
+	struct nr_info_head head;
 	int		 complete;
 	struct nr_buf	 body;
 	struct nr_fault	 fault;
@@ -163,17 +163,31 @@ take(struct nr_info *i, const char *in, size_t len)
 	return -1;
 }
 
+static int
+has_header(struct lws *wsi, const char *name)
+{
+	return lws_hdr_custom_length(wsi, name, (int)strlen(name)) >= 0;
+}
+
 static void
 on_status(struct nr_info *i, struct lws *wsi)
 {
+	struct nr_info_head *h = &i->head;
 	char text[64];
 
 	i->at = NULL;		/* this is the address */
-	i->status = lws_http_client_http_response(wsi);
-	if (i->status == 200)
+	h->status = lws_http_client_http_response(wsi);
+	h->cors_origin = lws_hdr_total_length(wsi,
+	    WSI_TOKEN_HTTP_ACCESS_CONTROL_ALLOW_ORIGIN) > 0;
+	h->cors_headers = has_header(wsi, "access-control-allow-headers:");
+	h->cors_methods = has_header(wsi, "access-control-allow-methods:");
+	if (lws_hdr_copy(wsi, h->type, sizeof(h->type),
+	    WSI_TOKEN_HTTP_CONTENT_TYPE) < 0)
+		h->type[0] = '\0';
+	if (h->status == 200)
 		return;
-	snprintf(text, sizeof(text), "HTTP status %u", i->status);
-	fail(i, NR_FAULT_HTTP, i->status, text);
+	snprintf(text, sizeof(text), "HTTP status %u", h->status);
+	fail(i, NR_FAULT_HTTP, h->status, text);
 }
 
 /* No connection, or no more of it. */
@@ -185,7 +199,7 @@ on_end(struct nr_info *i, struct lws *wsi, int closed)
 
 	lws_set_opaque_user_data(wsi, NULL);
 	i->wsi = NULL;
-	if (closed && i->status == 200 && i->body.len > 0)
+	if (closed && i->head.status == 200 && i->body.len > 0)
 		i->complete = 1;	/* its length was not told */
 	else if (status >= 300) {
 		snprintf(text, sizeof(text), "HTTP status %u", status);
@@ -222,7 +236,7 @@ happened(struct nr_wire *w, struct lws *wsi,
 	case LWS_CALLBACK_RECEIVE_CLIENT_HTTP_READ:
 		return take(i, in, len);
 	case LWS_CALLBACK_COMPLETED_CLIENT_HTTP:
-		i->complete = i->status == 200;
+		i->complete = i->head.status == 200;
 		end(i);
 		return -1;
 	case LWS_CALLBACK_CLIENT_CONNECTION_ERROR:
@@ -265,6 +279,12 @@ nr_info_new(struct nr_info **out, struct nr_net *n, const struct nr_url *url,
 	nr_timer_set(&i->clock, ms);
 	*out = i;
 	return NR_OK;
+}
+
+const struct nr_info_head *
+nr_info_head(const struct nr_info *i)
+{
+	return &i->head;
 }
 
 void

@@ -13,6 +13,14 @@
 
 struct nr_info;
 
+/* What the answer's head says, for who wants to know. */
+struct nr_info_head {
+	unsigned	status;		/* HTTP's; 0: there was no answer */
+	int		cors_origin;	/* Access-Control-Allow-Origin is there */
+	int		cors_headers, cors_methods;	/* and the others */
+	char		type[64];	/* Content-Type */
+};
+
 /*
  * Ask for the document, once, within so many milliseconds.
  * done	    called once: text is the body that came with status 200, not
@@ -23,6 +31,9 @@ int	nr_info_new(struct nr_info **out, struct nr_net *n,
 	    const struct nr_url *url, int64_t ms,
 	    void (*done)(void *ctx, const char *text, size_t len,
 	    const struct nr_fault *why), void *ctx);
+
+/* In done(), borrowed until i is freed. */
+const struct nr_info_head *nr_info_head(const struct nr_info *i);
 
 /* Also before done() has been called.  NULL is allowed. */
 void	nr_info_free(struct nr_info *i);

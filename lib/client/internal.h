@@ -7,12 +7,14 @@
 
 #include <libwebsockets.h>
 #include <netdb.h>
+#include <openssl/ssl.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "client/net.h"
 #include "client/peer.h"
+#include "client/tls.h"
 
 struct nr_resolver;
 
@@ -49,6 +51,9 @@ struct nr_wire {
 	/* Of a certificate: what is wrong with it. */
 	void	(*distrust)(struct nr_wire *w, const char *why);
 	const char	*ip;	/* not NULL: what it must be made out to */
+	/* Where facts are wanted: their place, and the URL's host. */
+	struct nr_tls_facts *tls;
+	const char	*host;
 };
 
 /* As nr_timer_new(), in place. */
@@ -83,6 +88,15 @@ int	nr_wire_user_agent(struct lws *wsi, unsigned char **p,
 void	nr_fault_set(struct nr_fault *f, enum nr_fault_class c,
 	    unsigned code, const char *text, size_t len);
 
+/* ---- tls.c */
+
+/* What was agreed on, as far as that has come; ssl may be NULL. */
+void	nr_tls_facts_session(struct nr_tls_facts *f, SSL *ssl);
+
+/* What the certificate at hand says, and whether it is made out to host. */
+void	nr_tls_facts_certificate(struct nr_tls_facts *f, X509_STORE_CTX *x,
+	    const char *host);
+
 /* ---- resolve.c */
 
 struct nr_lookup;
@@ -102,6 +116,9 @@ int	nr_lookup_new(struct nr_lookup **out, struct nr_resolver *r,
 	    const char *host, const char *port,
 	    void (*done)(void *ctx, struct addrinfo *list, const char *why),
 	    void *ctx);
+
+/* In done(): how long the system took, in nanoseconds. */
+int64_t	nr_lookup_took(const struct nr_lookup *l);
 
 /* done() has been called, or is not wanted any more. */
 void	nr_lookup_free(struct nr_lookup *l);

@@ -256,6 +256,8 @@ judge_certificate(struct nr_wire *w, X509_STORE_CTX *x, int ok)
 {
 	int e = X509_STORE_CTX_get_error(x);
 
+	if (w != NULL && w->tls != NULL)
+		nr_tls_facts_certificate(w->tls, x, w->host);
 	if (ok && w != NULL && w->ip != NULL &&
 	    X509_STORE_CTX_get_error_depth(x) == 0 &&
 	    X509_check_ip_asc(X509_STORE_CTX_get_current_cert(x), w->ip,
@@ -264,6 +266,9 @@ judge_certificate(struct nr_wire *w, X509_STORE_CTX *x, int ok)
 		X509_STORE_CTX_set_error(x, e);
 		ok = 0;
 	}
+	if (!ok && w != NULL && w->tls != NULL)
+		snprintf(w->tls->error, sizeof(w->tls->error), "%s",
+		    X509_verify_cert_error_string(e));
 	if (!ok && w != NULL && w->distrust != NULL)
 		w->distrust(w, X509_verify_cert_error_string(e));
 	return !ok;

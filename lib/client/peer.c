@@ -76,6 +76,7 @@ struct nr_peer {
 	size_t			 queued;
 	int			 hungry;	/* EAGAIN was returned */
 	int			 want_ping, said_close;
+	int64_t			 pinged;	/* ns; 0: nobody asks */
 
 	char			 challenge[CHALLENGE_MAX];
 	size_t			 challenge_len;
@@ -83,6 +84,10 @@ struct nr_peer {
 	unsigned char		 proof[32];	/* the event that was sent */
 	int			 proving, proved, refused;
 	struct nr_peer_figures	 figures;
+	struct nr_peer_link	 link;
+	int64_t			 step;		/* of the link, began; ns */
+	int			 dialing;	/* errno is of this attempt */
+	int			 dial_failed;	/* and that has been dealt with */
 };
 
 const char *
@@ -198,6 +203,7 @@ drop_connection(struct nr_peer *p)
 	nr_buf_free(&p->in);
 	set_paused(p, 0);
 	p->dropping = p->asked = p->want_ping = p->said_close = 0;
+	p->pinged = 0;
 	p->challenge_len = 0;
 	p->wanted = p->proving = p->proved = p->refused = 0;
 }
@@ -319,6 +325,8 @@ on_challenge(struct nr_peer *p, const struct nr_answer *a)
 	p->challenge_len = nr_json_normal(p->challenge, a->text.p,
 	    a->text.len);
 	p->proved = p->refused = 0;
+	if (!TELL(p, challenged))
+		return;
 	if (p->o.sign != NULL && (p->wanted || p->proving ||
 	    p->o.auth == NR_AUTH_FIRST))
 		prove(p);
@@ -486,6 +494,16 @@ nr_peer_say(struct nr_peer *p, const char *text)
 	return nr_peer_send(p, &v, 1);
 }
 
+void
+nr_peer_ping(struct nr_peer *p)
+{
+	if (p->ended || p->wsi == NULL || p->state != NR_PEER_OPEN)
+		return;
+	p->want_ping = 1;
+	p->pinged = nr_now_ns();
+	lws_callback_on_writable(p->wsi);
+}
+
 size_t
 nr_peer_queued(const struct nr_peer *p)
 {
@@ -561,6 +579,8 @@ write_some(struct nr_peer *p, struct lws *wsi)
 	}
 	if (p->want_ping && !p->said_close) {
 		p->want_ping = 0;
+		if (p->pinged != 0)
+			p->pinged = nr_now_ns();
 		if (send_control(p, wsi, NR_OP_PING, "", 0) != 0)
 			return -1;
 	}
@@ -643,9 +663,32 @@ nr_peer_due(const struct nr_peer *p, int64_t since, int64_t ms)
 
 /* ---- connecting */
 
+/* A step of the link has ended, and the next one begins. */
+static void
+step(struct nr_peer *p, int64_t *took)
+{
+	int64_t now = nr_now_ns();
+
+	*took = now - p->step;
+	p->step = now;
+}
+
+static void
+on_pong(struct nr_peer *p)
+{
+	int64_t since = p->pinged;
+
+	p->heard = nr_now_ms();
+	p->asked = 0;
+	p->pinged = 0;
+	if (since != 0)
+		(void)TELL(p, ponged, nr_now_ns() - since);
+}
+
 static void
 on_established(struct nr_peer *p)
 {
+	step(p, &p->link.upgrade);
 	p->heard = nr_now_ms();
 	set_pulse(p);
 	if (p->list != NULL)
@@ -676,15 +719,31 @@ attempt_failed(struct nr_peer *p, enum nr_fault_class c, unsigned code,
 	end(p, c, code, text);
 }
 
-/* What libwebsockets says of why it could not connect. */
+/* Is it what connect(2) says of a host? */
+static int
+of_connect(int e)
+{
+	return e == ECONNREFUSED || e == ENETUNREACH || e == EHOSTUNREACH ||
+	    e == ECONNRESET || e == EMFILE || e == EACCES ||
+	    e == EADDRNOTAVAIL || e == ENETDOWN || e == EPERM;
+}
+
+/*
+ * What libwebsockets says of why it could not connect.
+ * error    errno, where connect(2) has failed at once; else 0
+ */
 static void
 on_connect_error(struct nr_peer *p, struct lws *wsi, const char *in,
-    size_t len)
+    size_t len, int error)
 {
 	unsigned status = lws_http_client_http_response(wsi);
 	char text[NR_FAULT_TEXT];
 	enum nr_fault_class c = NR_FAULT_CONNECT;
 
+	if (error != 0) {
+		attempt_failed(p, c, (unsigned)error, strerror(error));
+		return;
+	}
 	if (len > 0 && in[len - 1] == '\0')
 		len--;
 	snprintf(text, sizeof(text), "%.*s", (int)len, in != NULL ? in : "");
@@ -744,23 +803,28 @@ happened(struct nr_wire *w, struct lws *wsi,
 {
 	struct nr_peer *p = lws_container_of(w, struct nr_peer, wire);
 	unsigned char **at;
-	int rc = 0;
+	int rc = 0, error = p->dialing && of_connect(errno) ? errno : 0;
 
 	p->busy++;
 	switch (reason) {
 	case LWS_CALLBACK_WSI_CREATE:
+		step(p, &p->link.connect);
 		(void)fcntl(lws_get_socket_fd(wsi), F_SETFD, FD_CLOEXEC);
 		break;
 	case LWS_CALLBACK_CLIENT_APPEND_HANDSHAKE_HEADER:
 		/* A Unix socket is connected before we have been told. */
 		if (p->wsi == NULL)
 			p->wsi = wsi;
+		if (p->url.tls)
+			step(p, &p->link.tls);
+		nr_tls_facts_session(&p->link.facts, lws_get_ssl(wsi));
 		at = in;
 		rc = nr_wire_user_agent(wsi, at, *at + len);
 		break;
 	case LWS_CALLBACK_CLIENT_CONNECTION_ERROR:
+		p->dial_failed = 1;
 		lws_set_opaque_user_data(wsi, NULL);
-		on_connect_error(p, wsi, in, len);
+		on_connect_error(p, wsi, in, len, error);
 		break;
 	case LWS_CALLBACK_CLIENT_ESTABLISHED:
 		on_established(p);
@@ -769,8 +833,7 @@ happened(struct nr_wire *w, struct lws *wsi,
 		rc = on_receive(p, wsi, in, len);
 		break;
 	case LWS_CALLBACK_CLIENT_RECEIVE_PONG:
-		p->heard = nr_now_ms();
-		p->asked = 0;
+		on_pong(p);
 		break;
 	case LWS_CALLBACK_CLIENT_WRITEABLE:
 		rc = on_writable(p, wsi);
@@ -795,18 +858,40 @@ happened(struct nr_wire *w, struct lws *wsi,
 	return rc;
 }
 
-/* Begin with the address p->at.  Returns 0 where that cannot be. */
+/*
+ * Begin with the address p->at.  Returns 0 where that cannot be and nothing
+ * has been called that says so.
+ */
 static int
 connect_to(struct nr_peer *p, const char *address)
 {
 	struct lws_client_connect_info i;
 	char host[NR_HOST_HEADER];
+	int ok;
 
 	nr_wire_connect_info(&i, p->net, &p->url, &p->wire, host);
 	i.address = address;
 	i.pwsi = &p->wsi;
+	p->step = nr_now_ns();
+	p->dialing = 1;
+	p->dial_failed = 0;
 	errno = 0;
-	return lws_client_connect_via_info(&i) != NULL;
+	ok = lws_client_connect_via_info(&i) != NULL;
+	p->dialing = 0;
+	return ok || p->dial_failed;
+}
+
+/* An address is tried: what is known of the last one does not count. */
+static void
+new_link(struct nr_peer *p, const char *address)
+{
+	struct nr_peer_link *l = &p->link;
+	int64_t resolve = l->resolve;
+
+	memset(l, 0, sizeof(*l));
+	l->resolve = resolve;
+	l->connect = l->tls = l->upgrade = -1;
+	snprintf(l->address, sizeof(l->address), "%s", address);
 }
 
 static void
@@ -824,14 +909,9 @@ connect_next(struct nr_peer *p)
 	share = (p->deadline - now) / p->left;
 	nr_timer_set(&p->clock, share < 1 ? 1 : share);
 	p->state = NR_PEER_CONNECTING;
-	if (!connect_to(p, address)) {
-		int e = errno;
-
-		attempt_failed(p, NR_FAULT_CONNECT, 0, e == ECONNREFUSED ||
-		    e == ENETUNREACH || e == EHOSTUNREACH ||
-		    e == ECONNRESET || e == EMFILE || e == EACCES ?
-		    strerror(e) : "cannot connect");
-	}
+	new_link(p, address);
+	if (!connect_to(p, address))
+		attempt_failed(p, NR_FAULT_CONNECT, 0, "cannot connect");
 }
 
 static void
@@ -840,6 +920,8 @@ resolved(void *ctx, struct addrinfo *list, const char *why)
 	struct nr_peer *p = ctx;
 	struct addrinfo *a;
 
+	if (p->lookup != NULL)
+		p->link.resolve = nr_lookup_took(p->lookup);
 	nr_lookup_free(p->lookup);
 	p->lookup = NULL;
 	if (list == NULL) {
@@ -874,6 +956,8 @@ begin(struct nr_peer *p)
 	int rc;
 
 	p->state = NR_PEER_RESOLVING;
+	p->link.resolve = -1;
+	new_link(p, "");
 	p->deadline = nr_now_ms() + p->o.connect_ms;
 	nr_timer_set(&p->clock, p->o.connect_ms);
 	if (p->o.unix_path != NULL) {
@@ -954,6 +1038,8 @@ nr_peer_new(struct nr_peer **out, struct nr_net *n, const struct nr_url *url,
 	p->wire.happened = happened;
 	p->wire.distrust = on_distrust;
 	p->wire.ip = strchr(p->url.host, ':') != NULL ? p->url.host : NULL;
+	p->wire.tls = &p->link.facts;
+	p->wire.host = p->url.host;
 	nr_wire_host(host, url);
 	snprintf(p->text, sizeof(p->text), "%s://%s%s",
 	    url->tls ? "wss" : "ws", host, url->path);
@@ -1047,4 +1133,10 @@ void
 nr_peer_figures(const struct nr_peer *p, struct nr_peer_figures *out)
 {
 	*out = p->figures;
+}
+
+const struct nr_peer_link *
+nr_peer_link(const struct nr_peer *p)
+{
+	return &p->link;
 }

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "client/net.h"
+#include "client/tls.h"
 #include "util/buf.h"
 #include "util/view.h"
 #include "wire/answer.h"
@@ -34,7 +35,7 @@ enum nr_peer_state {
 enum nr_fault_class {
 	NR_FAULT_NONE,		/* we closed it */
 	NR_FAULT_RESOLVE,	/* no address for the name */
-	NR_FAULT_CONNECT,	/* refused, unreachable */
+	NR_FAULT_CONNECT,	/* refused, unreachable; code: errno, or 0 */
 	NR_FAULT_TLS,		/* a certificate or handshake that failed */
 	NR_FAULT_HTTP,		/* code: the HTTP status, 0: no HTTP */
 	NR_FAULT_TIMEOUT,	/* it does not answer */
@@ -68,6 +69,10 @@ struct nr_peer_calls {
 	void	(*malformed)(struct nr_peer *p, void *ctx, const char *why);
 	/* After EAGAIN: there is room again. */
 	void	(*room)(struct nr_peer *p, void *ctx);
+	/* The relay has sent a challenge: AUTH is offered. */
+	void	(*challenged)(struct nr_peer *p, void *ctx);
+	/* To nr_peer_ping(): so long after it was sent. */
+	void	(*ponged)(struct nr_peer *p, void *ctx, int64_t ns);
 	/* Whether the relay takes us for who we are; text is its own. */
 	void	(*proved)(struct nr_peer *p, void *ctx, int accepted,
 		    const char *text);
@@ -117,6 +122,20 @@ struct nr_peer_figures {
 	uint64_t	dropped, malformed;	/* of messages */
 };
 
+/*
+ * How the last attempt to connect went, step by step, also where it failed.
+ * Times are nanoseconds; -1: the step did not end, or there was none (no
+ * name to be looked up, no TLS).
+ */
+struct nr_peer_link {
+	char	address[80];	/* the IP address that was tried last */
+	int64_t	resolve;	/* by the system, without waiting for a turn */
+	int64_t	connect;	/* TCP */
+	int64_t	tls;		/* the handshake */
+	int64_t	upgrade;	/* the request, to the answer that opens */
+	struct nr_tls_facts facts;
+};
+
 void	nr_peer_options_init(struct nr_peer_options *o);
 
 /* Nothing happens before nr_peer_open(). */
@@ -151,6 +170,9 @@ int	nr_peer_send(struct nr_peer *p, const struct nr_view *part,
 /* The same for a string. */
 int	nr_peer_say(struct nr_peer *p, const char *text);
 
+/* Send a ping; ponged() is called when it is answered. */
+void	nr_peer_ping(struct nr_peer *p);
+
 /* Bytes that wait to be sent. */
 size_t	nr_peer_queued(const struct nr_peer *p);
 
@@ -184,5 +206,7 @@ enum nr_peer_state nr_peer_state(const struct nr_peer *p);
 struct nr_net *nr_peer_net(const struct nr_peer *p);
 const char *nr_peer_url(const struct nr_peer *p);
 void	nr_peer_figures(const struct nr_peer *p, struct nr_peer_figures *out);
+/* Borrowed; valid until p connects anew or is freed. */
+const struct nr_peer_link *nr_peer_link(const struct nr_peer *p);
 
 #endif

@@ -11,6 +11,7 @@
 
 #include "client/internal.h"
 #include "util/err.h"
+#include "util/times.h"
 
 #define THREADS_MAX	16	/* look-ups at a time; the others wait */
 
@@ -30,6 +31,7 @@ struct nr_lookup {
 	char			*host, *port;
 	int			 rc;
 	struct addrinfo		*list;
+	int64_t			 took;		/* ns */
 	/* The threads do not look at what follows. */
 	int			 queued;	/* for a thread, or in one */
 	/* NULL: nobody wants it any more. */
@@ -103,10 +105,12 @@ static void
 look_up(struct nr_lookup *l)
 {
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
+	int64_t began = nr_now_ns();
 
 	l->rc = getaddrinfo(l->host, l->port, &hints, &l->list);
 	if (l->rc != 0)
 		l->list = NULL;
+	l->took = nr_now_ns() - began;
 }
 
 /* Take look-ups as long as there are any. */
@@ -188,6 +192,12 @@ nr_lookup_new(struct nr_lookup **out, struct nr_resolver *r,
 	}
 	*out = l;
 	return NR_OK;
+}
+
+int64_t
+nr_lookup_took(const struct nr_lookup *l)
+{
+	return l->took;
 }
 
 void

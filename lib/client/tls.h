@@ -1,0 +1,24 @@
+/*
+ * tls.h - what can be told of a relay's TLS: version, cipher, certificate.
+ *
+ * The facts are there also where a certificate was not trusted: that it has
+ * expired, and when, is what somebody wants to know then.
+ */
+#ifndef NR_CLIENT_TLS_H
+#define NR_CLIENT_TLS_H
+
+#include <stdint.h>
+
+#define NR_TLS_TEXT	128
+
+struct nr_tls_facts {
+	char	version[16];		/* as "TLSv1.3"; empty: not agreed */
+	char	cipher[64];		/* by OpenSSL's name */
+	int	shown;			/* there was a certificate: */
+	int64_t	begins, expires;	/* of its time, Unix seconds */
+	int	name_ok;		/* made out to the URL's host */
+	char	issuer[NR_TLS_TEXT];	/* printable */
+	char	error[NR_TLS_TEXT];	/* why it is not trusted, or empty */
+};
+
+#endif
