@@ -5,6 +5,7 @@
 #ifndef NR_CMD_BENCH_H
 #define NR_CMD_BENCH_H
 
+int	nr_bench_check(int argc, char *argv[]);
 int	nr_bench_gen(int argc, char *argv[]);
 int	nr_bench_load(int argc, char *argv[]);
 int	nr_bench_compare(int argc, char *argv[]);

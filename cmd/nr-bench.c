@@ -8,7 +8,9 @@
 #include "tool.h"
 
 static const char usage[] =
-    "usage: nr-bench gen [-q] [-n count] [--seed n] [--model network|churn]\n"
+    "usage: nr-bench check [-q] [-K file | --key-fd fd] [--ca-file file]\n"
+    "           [--json] [--nip n] [--timeout time] [--write] url\n"
+    "       nr-bench gen [-q] [-n count] [--seed n] [--model network|churn]\n"
     "           [--authors n] [--since time] [--until time] [-j threads]\n"
     "       nr-bench load publish|query|count|fanout|connect|mixed|slow\n"
     "           [-q] [-c connections] [-f file] [-n count] [-w in-flight]\n"
@@ -24,6 +26,7 @@ static const struct {
 	const char *name;
 	int (*run)(int, char *[]);
 } verb[] = {
+	{ "check", nr_bench_check },
 	{ "gen", nr_bench_gen },
 	{ "load", nr_bench_load },
 	{ "compare", nr_bench_compare },

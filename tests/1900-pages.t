@@ -28,7 +28,7 @@ for p in $progs; do
 	like "$p: has its statuses" '[0-4]' got
 	# Options in the source against those that the page explains.
 	src="$top/cmd/$p.c"
-	[ "$p" = nr-bench ] && src="$top/cmd/bench_gen.c $top/cmd/bench_load.c $top/cmd/bench_probe.c"
+	[ "$p" = nr-bench ] && src=$(echo "$top"/cmd/bench_*.c)
 	# Those that several programs share.
 	grep -q NR_LONG_KEY $src && src="$src $top/cmd/keyopt.h"
 	# shellcheck disable=SC2086

@@ -8,7 +8,8 @@ _nr() {
 	for w in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
 		case $prog:$w in
 		nr-store:stat | nr-store:check | nr-store:reindex | \
-		nr-store:delete | nr-store:compact | nr-bench:gen | nr-bench:load | \
+		nr-store:delete | nr-store:compact | nr-bench:check | \
+		nr-bench:gen | nr-bench:load | \
 		nr-bench:compare | nr-bench:probe)
 			verb=$w
 			break ;;
@@ -82,7 +83,10 @@ _nr() {
 			--pow --pow-time -P --progress -q --quiet -r --rejects
 			--help --version' ;;
 	nr-bench)
-		words='--help --version gen load compare probe' ;;
+		words='--help --version check gen load compare probe' ;;
+	nr-bench:check)
+		words='--ca-file --json -K --key-fd --key-file --nip -q --quiet
+			--timeout --write --help --version' ;;
 	nr-bench:gen)
 		words='--authors -n --count -j --jobs --model -q --quiet
 			--seed --since --until --help --version' ;;

@@ -22,6 +22,7 @@ struct nr_info {
 	struct nr_lookup *lookup;
 	struct addrinfo	*list, *at;
 	struct lws	*wsi;
+	const char	*accept;
 	struct nr_info_head head;
 	int		 complete;
 	struct nr_buf	 body;
@@ -129,13 +130,13 @@ on_distrust(struct nr_wire *w, const char *why)
 }
 
 static int
-add_headers(struct lws *wsi, unsigned char **p, unsigned char *last)
+add_headers(const struct nr_info *i, struct lws *wsi, unsigned char **p,
+    unsigned char *last)
 {
-	static const char type[] = "application/nostr+json";
-
 	return nr_wire_user_agent(wsi, p, last) != 0 ||
 	    lws_add_http_header_by_name(wsi, (const unsigned char *)"Accept:",
-	    (const unsigned char *)type, (int)sizeof(type) - 1, p, last) != 0;
+	    (const unsigned char *)i->accept, (int)strlen(i->accept), p,
+	    last) != 0;
 }
 
 static int
@@ -227,7 +228,7 @@ happened(struct nr_wire *w, struct lws *wsi,
 		(void)fcntl(lws_get_socket_fd(wsi), F_SETFD, FD_CLOEXEC);
 		return 0;
 	case LWS_CALLBACK_CLIENT_APPEND_HANDSHAKE_HEADER:
-		return add_headers(wsi, p, *p + len);
+		return add_headers(i, wsi, p, *p + len);
 	case LWS_CALLBACK_ESTABLISHED_CLIENT_HTTP:
 		on_status(i, wsi);
 		return 0;
@@ -256,6 +257,16 @@ nr_info_new(struct nr_info **out, struct nr_net *n, const struct nr_url *url,
     int64_t ms, void (*done)(void *ctx, const char *text, size_t len,
     const struct nr_fault *why), void *ctx)
 {
+	return nr_info_new_as(out, n, url, "application/nostr+json", ms,
+	    done, ctx);
+}
+
+int
+nr_info_new_as(struct nr_info **out, struct nr_net *n,
+    const struct nr_url *url, const char *accept, int64_t ms,
+    void (*done)(void *ctx, const char *text, size_t len,
+    const struct nr_fault *why), void *ctx)
+{
 	struct nr_info *i;
 	int rc;
 
@@ -263,6 +274,7 @@ nr_info_new(struct nr_info **out, struct nr_net *n, const struct nr_url *url,
 		return ENOMEM;
 	i->net = n;
 	i->url = *url;
+	i->accept = accept;
 	i->done = done;
 	i->ctx = ctx;
 	i->wire.happened = happened;

@@ -32,6 +32,14 @@ int	nr_info_new(struct nr_info **out, struct nr_net *n,
 	    void (*done)(void *ctx, const char *text, size_t len,
 	    const struct nr_fault *why), void *ctx);
 
+/*
+ * The same with another Accept line: a constant text.
+ */
+int	nr_info_new_as(struct nr_info **out, struct nr_net *n,
+	    const struct nr_url *url, const char *accept, int64_t ms,
+	    void (*done)(void *ctx, const char *text, size_t len,
+	    const struct nr_fault *why), void *ctx);
+
 /* In done(), borrowed until i is freed. */
 const struct nr_info_head *nr_info_head(const struct nr_info *i);
 

@@ -358,7 +358,7 @@ on_message(struct nr_peer *p, const char *text, size_t len)
 
 	p->figures.messages++;
 	p->figures.bytes_in += len;
-	if (p->state == NR_PEER_CLOSING)
+	if (p->state == NR_PEER_CLOSING || !TELL(p, heard, text, len))
 		return;
 	if ((why = nr_answer_read(&a, text, len)) != NULL) {
 		p->figures.malformed++;

@@ -60,6 +60,12 @@ struct nr_peer_calls {
 	/* Messages can be sent. */
 	void	(*opened)(struct nr_peer *p, void *ctx);
 	/*
+	 * Each message as it came, also AUTH and what is malformed, before
+	 * anything else is done with it; borrowed for the time of the call.
+	 */
+	void	(*heard)(struct nr_peer *p, void *ctx, const char *text,
+		    size_t len);
+	/*
 	 * A message came; it is borrowed for the time of the call.  AUTH
 	 * and the OK to ours are seen to and do not come here.
 	 */

@@ -1,0 +1,446 @@
+/*
+ * nr-bench check: does a relay do what the NIPs say?  Statements are tried
+ * one after the other; what they cost is theirs alone, a relay that hangs,
+ * closes or talks nonsense fails the statement and is met anew.
+ */
+#include "bench.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "check.h"
+#include "event/verify.h"
+#include "keyopt.h"
+#include "relayopt.h"
+#include "tool.h"
+#include "util/err.h"
+#include "util/hex.h"
+#include "util/times.h"
+
+/* In this order: what only reads, what publishes, what takes away. */
+static const struct check_statement *const all[] = {
+	check_info_list, check_form_list, check_filter_list,
+	check_more_list, check_sync_list, check_write_list,
+	check_live_list, check_auth_list, check_delete_list,
+	check_last_list
+};
+
+#define NLISTS	(sizeof(all) / sizeof(all[0]))
+
+static const char *const word[] = {
+	[CHECK_PASS] = "ok", [CHECK_FAIL] = "fail", [CHECK_SKIP] = "skip"
+};
+
+struct tally {
+	unsigned	n[3];		/* by result */
+};
+
+/* ---- verdicts */
+
+/* One printable line, cut at a character's end. */
+static void
+put(char out[CHECK_TEXT], const char *fmt, va_list ap)
+{
+	char text[2 * CHECK_TEXT];
+	struct nr_view v = { text, 0 };
+	char *p;
+
+	vsnprintf(text, sizeof(text), fmt, ap);
+	for (p = text; *p != '\0'; p++)
+		if ((unsigned char)*p < 0x20 || *p == 0x7f)
+			*p = '?';
+	v.len = strlen(text);
+	if (v.len >= CHECK_TEXT) {
+		v.len = CHECK_TEXT - 1;
+		while (v.len > 0 && (text[v.len] & 0xc0) == 0x80)
+			v.len--;
+	}
+	memcpy(out, text, v.len);
+	out[v.len] = '\0';
+}
+
+/* The first verdict is what counts, with what was expected then. */
+static int
+decide(struct check *c, enum check_result result, const char *fmt,
+    va_list ap)
+{
+	if (c->result == CHECK_PASS) {
+		c->result = result;
+		put(c->seen, fmt, ap);
+	}
+	return 0;
+}
+
+void
+check_expect(struct check *c, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	if (c->result == CHECK_PASS)
+		put(c->expected, fmt, ap);
+	va_end(ap);
+}
+
+void
+check_saw(struct check *c, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	if (c->result == CHECK_PASS)
+		put(c->seen, fmt, ap);
+	va_end(ap);
+}
+
+int
+check_fail(struct check *c, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)decide(c, CHECK_FAIL, fmt, ap);
+	va_end(ap);
+	return 0;
+}
+
+int
+check_skip(struct check *c, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)decide(c, CHECK_SKIP, fmt, ap);
+	va_end(ap);
+	return 0;
+}
+
+/* ---- reports */
+
+static void
+add_member(struct nr_buf *b, const char *name, const char *text)
+{
+	check_need(nr_buf_addf(b, ",\"%s\":", name));
+	check_need(nr_buf_addjson(b, text, strlen(text)));
+}
+
+static void
+report_json(struct check *c, const struct check_statement *s, int64_t ms)
+{
+	struct nr_buf b = { 0 };
+
+	check_need(nr_buf_addf(&b, "{\"nip\":%u", s->nip));
+	add_member(&b, "statement", s->id);
+	add_member(&b, "text", s->text);
+	add_member(&b, "result", word[c->result]);
+	add_member(&b, "expected", c->expected);
+	add_member(&b, "seen", c->seen);
+	check_need(nr_buf_addf(&b, ",\"ms\":%lld}\n", (long long)ms));
+	nr_out(b.p, b.len);
+	nr_buf_free(&b);
+}
+
+static void
+report_tap(struct check *c, const struct check_statement *s, unsigned n)
+{
+	struct nr_buf b = { 0 };
+
+	check_need(nr_buf_addf(&b, "%s %u - NIP-%02u: %s (%s)%s%s\n",
+	    c->result == CHECK_FAIL ? "not ok" : "ok", n, s->nip, s->text,
+	    s->id, c->result == CHECK_SKIP ? " # SKIP " : "",
+	    c->result == CHECK_SKIP ? c->seen : ""));
+	if (c->result == CHECK_FAIL)
+		check_need(nr_buf_addf(&b, "# expected %s\n# seen %s\n",
+		    c->expected[0] != '\0' ? c->expected : s->text,
+		    c->seen));
+	nr_out(b.p, b.len);
+	nr_buf_free(&b);
+}
+
+static void
+report(struct check *c, const struct check_statement *s, struct tally *t)
+{
+	unsigned n = ++t->n[c->result];
+
+	n = t->n[0] + t->n[1] + t->n[2];
+	if (c->json)
+		report_json(c, s, nr_now_ms() - c->start);
+	else
+		report_tap(c, s, n);
+	nr_out_flush();
+}
+
+/* What is left of our doing, for people. */
+static void
+report_rest(struct check *c)
+{
+	size_t i;
+	unsigned accepted = 0, requests = 0;
+
+	for (i = 0; i < c->nmade; i++) {
+		accepted += c->made[i]->accepted &&
+		    c->made[i]->ev.kind != NR_KIND_AUTH;
+		requests += c->made[i]->accepted &&
+		    nr_kind_request(c->made[i]->ev.kind);
+	}
+	if (accepted > 0)
+		nr_warn("%u events were accepted; %u requests to delete stay, "
+		    "%u other%s could not be removed (tag t \"%s\")",
+		    accepted, requests, c->left, NR_S(c->left), c->tag);
+}
+
+/* ---- one after the other */
+
+static void
+begin(struct check *c, const struct check_statement *s)
+{
+	c->now = s;
+	c->result = CHECK_PASS;
+	c->expected[0] = c->seen[0] = '\0';
+	c->start = nr_now_ms();
+	c->deadline = c->start + c->timeout;
+}
+
+/* Is it tried at all?  If not, the reason is given. */
+static int
+is_tried(struct check *c, const struct check_statement *s, int *has_hay)
+{
+	static const struct check_statement setup = {
+		.id = "preparation", .text = "preparation"
+	};
+
+	if (s->nip != 1 && !(s->flags & CHECK_ALWAYS) && !c->named[s->nip] &&
+	    !c->nip[s->nip])
+		return check_skip(c, "not supported (NIP-11 does not name "
+		    "%u)", s->nip);
+	if (s->flags & CHECK_WRITE && !c->write)
+		return check_skip(c, "publishes: only with --write");
+	if (s->flags & (CHECK_HAYSTACK | CHECK_WRITE) && !*has_hay) {
+		*has_hay = 1;
+		begin(c, &setup);
+		check_hay(c);
+		begin(c, s);
+	}
+	if (s->flags & CHECK_HAYSTACK && c->nhay == 0)
+		return check_skip(c, "%s", c->no_hay);
+	return 1;
+}
+
+/* What a link has been through must not bear on the next statement. */
+static void
+settle(struct check *c)
+{
+	unsigned i;
+
+	for (i = 0; i < CHECK_LINKS; i++)
+		if (c->result == CHECK_FAIL)
+			check_drop(&c->link[i]);
+		else
+			check_settle(&c->link[i]);
+	check_drop(&c->link[CHECK_LINKS - 1]);
+}
+
+static void
+run_list(struct check *c, const struct check_statement *s, struct tally *t,
+    int *has_hay)
+{
+	for (; s->id != NULL; s++) {
+		if (c->some_nips && !c->nip[s->nip])
+			continue;
+		begin(c, s);
+		if (is_tried(c, s, has_hay))
+			s->run(c, s);
+		report(c, s, t);
+		settle(c);
+	}
+}
+
+static int
+run(struct check *c)
+{
+	static const struct check_statement setup = {
+		.id = "connection", .text = "connection"
+	};
+	struct tally t = { { 0 } };
+	int has_hay = 0;
+	size_t i;
+
+	begin(c, &setup);
+	if (check_link(c, 0) == NULL) {
+		nr_warn("%s: %s", c->operand, c->seen);
+		return NR_EX_ENV;
+	}
+	check_info(c);
+	for (i = 0; i < NLISTS; i++)
+		run_list(c, all[i], &t, &has_hay);
+	if (!c->json) {
+		char plan[32];
+
+		snprintf(plan, sizeof(plan), "1..%u\n", t.n[0] + t.n[1] +
+		    t.n[2]);
+		nr_outs(plan);
+	}
+	begin(c, &setup);
+	check_clean(c);
+	report_rest(c);
+	return t.n[CHECK_FAIL] > 0 ? NR_EX_NO : NR_EX_OK;
+}
+
+/* ---- beginning and end */
+
+static void
+on_clock(void *ctx)
+{
+	struct check *c = ctx;
+
+	nr_net_stop(c->net);
+}
+
+static void
+random_bytes(void *p, size_t n)
+{
+	if (getrandom(p, n, 0) != (ssize_t)n)
+		nr_die(errno, "random numbers");
+}
+
+/* Keys that live as long as this process. */
+static void
+make_keys(struct check *c)
+{
+	unsigned char secret[32];
+	unsigned i;
+	int rc;
+
+	for (i = 0; i < CHECK_KEYS; i++) {
+		do {
+			random_bytes(secret, sizeof(secret));
+			rc = nr_key_new(&c->key[i], secret);
+		} while (rc == NR_EKEY);
+		check_need(rc);
+	}
+	explicit_bzero(secret, sizeof(secret));
+}
+
+static void
+prepare(struct check *c)
+{
+	static const char prefix[] = "nr-check-";
+	unsigned char mark[8];
+	const char *why = NULL;
+	unsigned i;
+	int rc;
+
+	random_bytes(mark, sizeof(mark));
+	memcpy(c->tag, prefix, sizeof(prefix) - 1);
+	nr_hex_encode(c->tag + sizeof(prefix) - 1, mark, sizeof(mark));
+	c->began = time(NULL);
+	c->kind[0] = 8472;
+	c->kind[1] = 8473;
+	make_keys(c);
+	check_need(nr_verifier_new(&c->verifier));
+	rc = nr_net_new(&c->net, c->ca_file, 2 * CHECK_LINKS + 2, &why);
+	if (rc != NR_OK && why != NULL)
+		nr_bad_usage("%s: %s", c->ca_file, why);
+	check_need(rc);
+	check_need(nr_timer_new(&c->clock, c->net, on_clock, c));
+	for (i = 0; i < CHECK_LINKS; i++)
+		c->link[i].check = c;
+}
+
+static void
+finish(struct check *c)
+{
+	unsigned i;
+
+	for (i = 0; i < CHECK_LINKS; i++)
+		check_drop(&c->link[i]);
+	nr_timer_free(c->clock);
+	nr_net_free(c->net);
+	check_made_free(c);
+	for (i = 0; i < CHECK_KEYS; i++)
+		nr_key_free(c->key[i]);
+	nr_key_free(c->own_key);
+	nr_verifier_free(c->verifier);
+	nr_buf_free(&c->doc);
+}
+
+/* A number, or several with commas. */
+static void
+take_nips(struct check *c, const char *arg)
+{
+	char one[8];
+	size_t n;
+
+	for (c->some_nips = 1; ; arg += n + 1) {
+		n = strcspn(arg, ",");
+		snprintf(one, sizeof(one), "%.*s", n < 7 ? (int)n : 7, arg);
+		c->nip[nr_number(one, "--nip", 1, CHECK_NIPS - 1)] = 1;
+		if (arg[n] == '\0')
+			return;
+	}
+}
+
+int
+nr_bench_check(int argc, char *argv[])
+{
+	enum { CA_FILE = NR_OPT_FIRST, JSON, NIP, TIMEOUT, WRITE };
+	static const struct option longopts[] = {
+		{ "ca-file", required_argument, NULL, CA_FILE },
+		{ "json", no_argument, NULL, JSON },
+		{ "nip", required_argument, NULL, NIP },
+		{ "quiet", no_argument, NULL, 'q' },
+		{ "timeout", required_argument, NULL, TIMEOUT },
+		{ "write", no_argument, NULL, WRITE },
+		NR_LONG_KEY, NR_LONG_COMMON, { NULL, 0, NULL, 0 }
+	};
+	struct nr_key_args key = NR_KEY_ARGS;
+	struct check *c = calloc(1, sizeof(*c));
+	int ch, status;
+
+	if (c == NULL)
+		nr_die(ENOMEM, "check");
+	c->timeout = 5000;
+	while ((ch = getopt_long(argc, argv, "q" NR_KEY_FLAGS, longopts,
+	    NULL)) != -1)
+		switch (ch) {
+		case CA_FILE:
+			c->ca_file = optarg;
+			break;
+		case JSON:
+			c->json = 1;
+			break;
+		case NIP:
+			take_nips(c, optarg);
+			break;
+		case 'q':
+			nr_quiet = 1;
+			break;
+		case TIMEOUT:
+			if (!nr_duration_parse(&c->timeout, optarg) ||
+			    c->timeout < 50 || c->timeout > 600000)
+				nr_bad_usage("--timeout: 50ms to 10m");
+			break;
+		case WRITE:
+			c->write = 1;
+			break;
+		default:
+			if (!nr_key_option(&key, ch, optarg))
+				nr_common_option(ch);
+		}
+	if (optind + 1 != argc)
+		nr_usage();
+	c->operand = argv[optind];
+	nr_relay_operand(&c->url, c->operand);
+	c->own_key = nr_key_load(&key);
+	prepare(c);
+	status = run(c);
+	nr_out_close();
+	finish(c);
+	free(c);
+	return status;
+}

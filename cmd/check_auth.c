@@ -1,0 +1,471 @@
+/*
+ * nr-bench check: who somebody is: AUTH (NIP-42), protected events
+ * (NIP-70), gift wraps for their recipients only (NIP-17, NIP-59).
+ */
+#include "check.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "util/hex.h"
+#include "util/times.h"
+
+/* A link that nobody has authenticated on, with a challenge. */
+static struct check_link *
+challenged(struct check *c)
+{
+	struct check_link *l = check_fresh(c);
+
+	return l != NULL && check_challenge(l) ? l : NULL;
+}
+
+static const struct check_msg *
+right(struct check_link *l, unsigned key)
+{
+	return check_auth(l, key, NR_KIND_AUTH, time(NULL),
+	    nr_peer_url(l->peer), l->challenge);
+}
+
+static void
+want_ok(struct check *c, const struct check_msg *ok, int accepted)
+{
+	char shown[CHECK_TEXT];
+
+	if (ok == NULL)
+		return;
+	check_expect(c, "OK %s", accepted ? "true" : "false");
+	check_saw(c, "%s", check_show(ok, shown));
+	if (ok->a.accepted == accepted)
+		return;
+	if (accepted && check_is_policy(ok->a.text))
+		(void)check_skip(c, "%s", shown);
+	else
+		(void)check_fail(c, "%s", shown);
+}
+
+static void
+proves(struct check *c, const struct check_statement *s)
+{
+	struct check_link *l = challenged(c);
+
+	(void)s;
+	if (l != NULL)
+		want_ok(c, right(l, 0), 1);
+}
+
+static void
+several(struct check *c, const struct check_statement *s)
+{
+	struct check_link *l = challenged(c);
+	const struct check_msg *ok;
+
+	(void)s;
+	if (l == NULL || (ok = right(l, 0)) == NULL)
+		return;
+	want_ok(c, ok, 1);
+	if (c->result == CHECK_PASS)
+		want_ok(c, right(l, 1), 1);
+}
+
+enum { CHALLENGE, RELAY, OLD, KIND, FUTURE };
+
+static void
+refused(struct check *c, const struct check_statement *s)
+{
+	struct check_link *l = challenged(c);
+
+	if (l == NULL)
+		return;
+	want_ok(c, check_auth(l, 0,
+	    s->arg == KIND ? c->kind[0] : NR_KIND_AUTH,
+	    (int64_t)time(NULL) - (s->arg == OLD ? 7200 : 0) +
+	    (s->arg == FUTURE ? 7200 : 0),
+	    s->arg == RELAY ? "wss://another.relay.invalid" :
+	    nr_peer_url(l->peer),
+	    s->arg == CHALLENGE ? "not what was asked" : l->challenge), 0);
+}
+
+static void
+bad_signature(struct check *c, const struct check_statement *s)
+{
+	struct check_link *l = challenged(c);
+	struct check_made *m;
+	const struct check_msg *ok;
+	char tags[2600];
+
+	(void)s;
+	if (l == NULL)
+		return;
+	snprintf(tags, sizeof(tags), "![\"relay\",\"%s\"],[\"challenge\","
+	    "\"%s\"]", nr_peer_url(l->peer), l->challenge);
+	m = check_make(c, 0, NR_KIND_AUTH, time(NULL), tags, "");
+	m->line[m->len - 10] = m->line[m->len - 10] == '0' ? '1' : '0';
+	if (!check_sayf(l, "[\"AUTH\",%.*s]", (int)m->len, m->line))
+		return;
+	if ((ok = check_wait(l, check_is_ok, m->ev.id, 0)) == NULL)
+		(void)check_fail(c, "no OK");
+	else
+		want_ok(c, ok, 0);
+}
+
+static void
+challenges_differ(struct check *c, const struct check_statement *s)
+{
+	struct check_link *l = challenged(c);
+	char first[1024];
+
+	(void)s;
+	check_expect(c, "another challenge for another connection");
+	if (l == NULL)
+		return;
+	snprintf(first, sizeof(first), "%s", l->challenge);
+	if ((l = challenged(c)) != NULL && strcmp(first, l->challenge) == 0)
+		(void)check_fail(c, "\"%.60s\" twice", first);
+}
+
+static void
+not_published(struct check *c, const struct check_statement *s)
+{
+	struct check_link *l = check_link(c, 0);
+	struct check_made *m = check_make(c, 0, NR_KIND_AUTH, c->began,
+	    "[\"relay\",\"x\"],[\"challenge\",\"y\"]", "");
+
+	if (l != NULL && check_publish(l, m) != NULL)
+		(void)check_finds(l, s->filters, 0);
+}
+
+/* ---- NIP-70 */
+
+static struct check_made *
+protected(struct check *c, unsigned key)
+{
+	return check_make(c, key, c->kind[0], c->began - 30, "[\"-\"]",
+	    "protected");
+}
+
+/*
+ * Publish without proving anything: what asks for that has refused it.
+ */
+static const struct check_msg *
+put(struct check_link *l, struct check_made *m)
+{
+	const struct check_msg *ok;
+
+	if (!check_sayf(l, "[\"EVENT\",%.*s]", (int)m->len, m->line))
+		return NULL;
+	m->sent = 1;
+	ok = check_wait(l, check_is_ok, m->ev.id, 0);
+	if (ok == NULL)
+		(void)check_fail(l->check, "no OK");
+	else
+		m->accepted |= ok->a.accepted;
+	return ok;
+}
+
+static void
+by_stranger(struct check *c, const struct check_statement *s)
+{
+	struct check_link *l = check_fresh(c);
+
+	(void)s;
+	if (l != NULL)
+		want_ok(c, put(l, protected(c, 0)), 0);
+}
+
+static void
+by_another(struct check *c, const struct check_statement *s)
+{
+	struct check_link *l = check_fresh(c);
+
+	(void)s;
+	if (l != NULL && check_prove(l, 1))
+		want_ok(c, put(l, protected(c, 0)), 0);
+}
+
+static void
+by_author(struct check *c, const struct check_statement *s)
+{
+	struct check_link *l = check_fresh(c);
+	const struct check_msg *ok;
+	char shown[CHECK_TEXT];
+
+	(void)s;
+	if (l == NULL || !check_prove(l, 0) ||
+	    (ok = put(l, protected(c, 0))) == NULL)
+		return;
+	check_expect(c, "OK true, or no protected events at all");
+	check_saw(c, "%s", check_show(ok, shown));
+	if (!ok->a.accepted && nr_answer_prefix(ok->a.text, "auth-required"))
+		(void)check_fail(c, "%s", shown);
+	else if (!ok->a.accepted)
+		(void)check_skip(c, "%s", shown);
+}
+
+/* A repost that holds a protected event, as JSON within JSON. */
+static void
+repost(struct check *c, const struct check_statement *s)
+{
+	struct check_link *l = check_fresh(c);
+	struct check_made *m = protected(c, 0);
+	struct nr_buf b = { 0 };
+
+	(void)s;
+	check_need(nr_buf_addjson(&b, m->line, m->len));
+	b.p[b.len - 1] = '\0';		/* without its quotes */
+	if (l != NULL)
+		want_ok(c, put(l, check_make(c, 1, 6, c->began - 20, "",
+		    b.p + 1)), 0);
+	nr_buf_free(&b);
+}
+
+/* ---- NIP-59 */
+
+/* To key 3, signed by key 1. */
+static struct check_made *
+wrap(struct check *c, unsigned kind)
+{
+	return check_make(c, 1, kind, time(NULL),
+	    "[\"p\",\"@D\"],[\"h\",\"@T-w\"]", "nobody's business");
+}
+
+static int
+is_private(const struct check *c)
+{
+	return c->named[42];
+}
+
+static int
+wrapped(struct check *c, struct check_made **out)
+{
+	struct check_link *l = check_link(c, 0);
+
+	if (!is_private(c))
+		return check_skip(c, "NIP-11 does not name 42");
+	*out = wrap(c, NR_KIND_GIFT_WRAP);
+	return l != NULL && check_store(l, *out);
+}
+
+/* Nothing, or a refusal. */
+static void
+hidden(struct check_link *l, const char *filters)
+{
+	struct check *c = l->check;
+	struct check_got g;
+	char shown[CHECK_TEXT];
+
+	(void)check_subscribe(l, "wraps", filters);
+	if (!check_query(l, "wraps", filters, &g))
+		return;
+	check_expect(c, "0 events, or CLOSED");
+	if (g.end == CHECK_EOSE && g.n > 0)
+		(void)check_fail(c, "%s", check_show(g.event[0], shown));
+	else
+		check_saw(c, "%s", check_show(g.last, shown));
+}
+
+static void
+from_stranger(struct check *c, const struct check_statement *s)
+{
+	struct check_made *m;
+	struct check_link *l;
+	const struct check_msg *got;
+	char shown[CHECK_TEXT];
+
+	if (!wrapped(c, &m) || (l = check_fresh(c)) == NULL)
+		return;
+	/* Not check_query(), which would prove who we are. */
+	check_expect(c, "0 events, or CLOSED");
+	(void)check_subscribe(l, "wraps", NULL);
+	if (!check_sayf(l, "[\"REQ\",\"wraps\",{\"kinds\":[1059],\"#h\":"
+	    "[\"%s-w\"]}]", c->tag))
+		return;
+	(void)s;
+	if (check_wait(l, check_is_end, "wraps", 0) == NULL)
+		(void)check_fail(c, "no answer");
+	else if ((got = check_wait(l, check_is_live, m->ev.id, 1)) != NULL)
+		(void)check_fail(c, "%s", check_show(got, shown));
+}
+
+static void
+from_another(struct check *c, const struct check_statement *s)
+{
+	struct check_made *m;
+	struct check_link *l;
+
+	if (wrapped(c, &m) && (l = check_fresh(c)) != NULL &&
+	    check_prove(l, 0))
+		hidden(l, s->filters);
+}
+
+static void
+for_recipient(struct check *c, const struct check_statement *s)
+{
+	struct check_made *m;
+	struct check_link *l;
+	struct check_got g;
+	size_t i;
+
+	if (!wrapped(c, &m) || (l = check_fresh(c)) == NULL ||
+	    !check_prove(l, 3) || !check_read(l, s->filters, &g))
+		return;
+	check_expect(c, "the wrap");
+	check_saw(c, "%zu events", g.n);
+	for (i = 0; i < g.n && i < CHECK_GOT; i++)
+		if (check_is_live(g.event[i], m->ev.id))
+			return;
+	(void)check_fail(c, "%zu events, but not this one", g.n);
+}
+
+static int
+is_count(const struct check_msg *m, const void *id)
+{
+	return m->why == NULL && (m->a.verb == NR_ANSWER_COUNT ||
+	    m->a.verb == NR_ANSWER_CLOSED) && nr_answer_is(&m->a, id);
+}
+
+static void
+counted(struct check *c, const struct check_statement *s)
+{
+	struct check_made *m;
+	struct check_link *l;
+	const struct check_msg *n;
+	char shown[CHECK_TEXT];
+
+	(void)s;
+	if (!c->named[45] && !c->nip[45]) {
+		(void)check_skip(c, "NIP-11 does not name 45");
+		return;
+	}
+	if (!wrapped(c, &m) || (l = check_fresh(c)) == NULL)
+		return;
+	check_expect(c, "CLOSED, or a count of 0");
+	(void)check_subscribe(l, "wraps", NULL);
+	if (!check_sayf(l, "[\"COUNT\",\"wraps\",{\"kinds\":[1059],\"#h\":"
+	    "[\"%s-w\"]}]", c->tag))
+		return;
+	n = check_wait(l, is_count, "wraps", 0);
+	if (n == NULL)
+		(void)check_fail(c, "no answer");
+	else if (n->a.verb == NR_ANSWER_COUNT && n->a.count > 0)
+		(void)check_fail(c, "%s", check_show(n, shown));
+}
+
+/* Subscribed before it is published: by whom it is not for. */
+static void
+live(struct check *c, const struct check_statement *s)
+{
+	struct check_link *l = check_fresh(c);
+	struct check_made *m;
+	struct check_got g;
+
+	if (l == NULL || !is_private(c)) {
+		if (l != NULL)
+			(void)check_skip(c, "NIP-11 does not name 42");
+		return;
+	}
+	if (!check_prove(l, 0) || !check_query(l, "live", s->filters, &g))
+		return;
+	check_expect(c, "nothing, or CLOSED");
+	if (g.end != CHECK_EOSE || !wrapped(c, &m))
+		return;
+	/* What is for all comes behind it. */
+	m = check_make(c, 0, c->kind[0], c->began, "[\"h\",\"@T-w\"]",
+	    "for all");
+	if (!check_store(check_link(c, 0), m) ||
+	    check_wait(l, check_is_live, m->ev.id, 0) == NULL) {
+		(void)check_fail(c, "what is for all did not come either");
+		return;
+	}
+	for (size_t i = 0; i < l->n; i++)
+		if (l->in[i]->is_event &&
+		    l->in[i]->ev.kind == NR_KIND_GIFT_WRAP) {
+			(void)check_fail(c, "the wrap came");
+			return;
+		}
+}
+
+static void
+recipient_deletes(struct check *c, const struct check_statement *s)
+{
+	struct check_made *m, *d;
+	struct check_link *l;
+	char tags[128], hex[64], filter[128];
+
+	(void)s;
+	if (!wrapped(c, &m) || (l = check_fresh(c)) == NULL ||
+	    !check_prove(l, 3))
+		return;
+	nr_hex_encode(hex, m->ev.id, 32);
+	snprintf(tags, sizeof(tags), "[\"e\",\"%.64s\"]", hex);
+	snprintf(filter, sizeof(filter), "{\"ids\":[\"%.64s\"]}", hex);
+	d = check_make(c, 3, NR_KIND_DELETION, c->began, tags, "");
+	if (check_finds(l, filter, 1, &m->ev) && check_store(l, d))
+		(void)check_finds(l, filter, 0);
+}
+
+static void
+not_kept(struct check *c, const struct check_statement *s)
+{
+	struct check_link *l = check_fresh(c);
+
+	if (l != NULL && is_private(c) && !check_prove(l, 3))
+		return;
+	if (l != NULL && check_publish(l, wrap(c, 21059)) != NULL)
+		(void)check_finds(l, s->filters, 0);
+}
+
+#define A(id, text, run, arg) { 42, id, text, 0, run, NULL, arg }
+#define P(id, text, run) { 70, id, text, CHECK_WRITE, run, NULL, 0 }
+#define G(nip, id, text, run, filters) \
+	{ nip, id, text, CHECK_WRITE, run, filters, 0 }
+#define WRAPS	"{\"kinds\":[1059],\"#h\":[\"@T-w\"]}"
+
+const struct check_statement check_auth_list[] = {
+	A("nip42-auth", "a right answer to the challenge is accepted", proves,
+	    0),
+	A("nip42-several", "several keys may authenticate", several, 0),
+	A("nip42-challenge", "another challenge is refused", refused,
+	    CHALLENGE),
+	A("nip42-relay", "another relay's URL is refused", refused, RELAY),
+	A("nip42-old", "an answer of two hours ago is refused", refused, OLD),
+	A("nip42-future", "an answer of in two hours is refused", refused,
+	    FUTURE),
+	A("nip42-kind", "an event of another kind is refused", refused, KIND),
+	A("nip42-signature", "a wrong signature is refused", bad_signature,
+	    0),
+	A("nip42-challenges", "each connection has a challenge of its own",
+	    challenges_differ, 0),
+	{ 42, "nip42-not-kept", "an event of kind 22242 is not kept",
+	    CHECK_WRITE, not_published, "{\"kinds\":[22242],\"authors\":"
+	    "[\"@A\"]}", 0 },
+	P("nip70-stranger", "a protected event of nobody we know is refused",
+	    by_stranger),
+	P("nip70-another", "a protected event of somebody else is refused",
+	    by_another),
+	P("nip70-author", "a protected event of its author is accepted",
+	    by_author),
+	P("nip70-repost", "a repost that holds a protected event is refused",
+	    repost),
+	G(17, "nip17-recipient", "a gift wrap comes to its recipient",
+	    for_recipient, WRAPS),
+	G(17, "nip17-inbox", "gift wraps are found by recipient",
+	    for_recipient, "{\"kinds\":[1059],\"#p\":[\"@D\"]}"),
+	G(59, "nip59-stranger", "gift wraps are hidden from who has not "
+	    "authenticated", from_stranger, NULL),
+	G(59, "nip59-another", "gift wraps are hidden from others",
+	    from_another, WRAPS),
+	G(59, "nip59-another-id", "gift wraps are hidden from others who ask "
+	    "for the recipient's", from_another,
+	    "{\"kinds\":[1059],\"#p\":[\"@D\"]}"),
+	G(59, "nip59-count", "gift wraps are not counted for others", counted,
+	    NULL),
+	G(59, "nip59-live", "gift wraps do not come live to others", live,
+	    "{\"#h\":[\"@T-w\"]}"),
+	G(59, "nip59-deletion", "the recipient may delete a gift wrap",
+	    recipient_deletes, NULL),
+	G(59, "nip59-ephemeral", "kind 21059 is not kept", not_kept,
+	    "{\"kinds\":[21059],\"#h\":[\"@T-w\"]}"),
+	{ 0 }
+};

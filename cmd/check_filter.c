@@ -1,0 +1,200 @@
+/*
+ * nr-bench check: filters.  What must come is what our own matching finds
+ * in the events that are known to be there.
+ */
+#include "check.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "util/buf.h"
+
+enum { IN_ORDER, ANY_ORDER, NOTHING };
+
+/* An answer that must be empty, or a refusal. */
+static void
+nothing(struct check_link *l, const char *filters)
+{
+	struct check_got g;
+	char shown[CHECK_TEXT];
+
+	check_expect(l->check, "0 events, or CLOSED");
+	if (!check_query(l, NULL, filters, &g))
+		return;
+	if (g.end == CHECK_CLOSED) {
+		check_saw(l->check, "%s", check_show(g.last, shown));
+		return;
+	}
+	check_close(l, g.id);
+	(void)check_same(l->check, NULL, 0, &g, 1);
+	check_expect(l->check, "0 events, or CLOSED");
+}
+
+static void
+finds(struct check *c, const struct check_statement *s)
+{
+	struct check_link *l = check_link(c, 0);
+	const struct nr_event *want[CHECK_HAY];
+	struct nr_buf b = { 0 };
+	struct check_got g;
+	int n;
+
+	if (l == NULL)
+		return;
+	if (s->arg == NOTHING) {
+		nothing(l, s->filters);
+		return;
+	}
+	n = check_answer(c, check_fill(c, &b, s->filters), want);
+	nr_buf_free(&b);
+	if (n < 0)
+		(void)check_skip(c, "this filter cannot be told");
+	else if (check_read(l, s->filters, &g))
+		(void)check_same(c, want, (size_t)n, &g,
+		    s->arg == IN_ORDER);
+}
+
+/* All of the hay is there, or why it is not. */
+static void
+published(struct check *c, const struct check_statement *s)
+{
+	check_expect(c, "%s", s->text);
+	if (c->hay_result == CHECK_FAIL)
+		(void)check_fail(c, "%s", c->no_hay);
+	else if (c->hay_result == CHECK_SKIP)
+		(void)check_skip(c, "%s", c->no_hay);
+	else
+		check_saw(c, "%zu events", c->nhay);
+}
+
+#define READ(id, text, filters, order) \
+	{ 1, id, text, CHECK_HAYSTACK, finds, filters, order }
+#define MADE(id, text, filters, order) \
+	{ 1, id, text, CHECK_HAYSTACK | CHECK_WRITE, finds, filters, order }
+#define FOUR	"\"ids\":[\"@i0\",\"@i1\",\"@i2\",\"@i3\"]"
+#define RUN	"\"#t\":[\"@T\"]"
+#define OURS	"\"authors\":[\"@A\",\"@B\"],\"kinds\":[@1,@2]"
+
+const struct check_statement check_filter_list[] = {
+	{ 1, "nip01-publish", "events are accepted, whatever tags they have",
+	    CHECK_WRITE, published, NULL, 0 },
+	READ("nip01-ids", "ids give exactly these events",
+	    "{" FOUR "}", ANY_ORDER),
+	READ("nip01-ids-order", "newest first, then lowest id",
+	    "{" FOUR "}", IN_ORDER),
+	READ("nip01-ids-unknown", "an id that is not there gives nothing",
+	    "{\"ids\":[\"@x\"]}", IN_ORDER),
+	READ("nip01-ids-repeated", "an id named twice gives one event",
+	    "{\"ids\":[\"@i0\",\"@i0\",\"@x\"]}", IN_ORDER),
+	READ("nip01-limit", "limit 2 of 4 gives the newest 2",
+	    "{" FOUR ",\"limit\":2}", IN_ORDER),
+	READ("nip01-limit-one", "limit 1 of 4 gives the newest",
+	    "{" FOUR ",\"limit\":1}", IN_ORDER),
+	READ("nip01-limit-more", "a limit beyond what is there does no harm",
+	    "{" FOUR ",\"limit\":50}", ANY_ORDER),
+	READ("nip01-limit-zero", "limit 0 gives no stored events",
+	    "{" FOUR ",\"limit\":0}", IN_ORDER),
+	READ("nip01-since-inclusive", "since is inclusive",
+	    "{" FOUR ",\"since\":@t1}", ANY_ORDER),
+	READ("nip01-until-inclusive", "until is inclusive",
+	    "{" FOUR ",\"until\":@t1}", ANY_ORDER),
+	READ("nip01-since-until", "since and until may be the same second",
+	    "{" FOUR ",\"since\":@t2,\"until\":@t2}", ANY_ORDER),
+	READ("nip01-since-after", "nothing comes from before since",
+	    "{\"ids\":[\"@i0\"],\"since\":@n0}", IN_ORDER),
+	READ("nip01-until-before", "nothing comes from after until",
+	    "{\"ids\":[\"@i0\"],\"until\":@b0}", IN_ORDER),
+	READ("nip01-until-far", "until may be far away",
+	    "{" FOUR ",\"until\":9007199254740991}", ANY_ORDER),
+	READ("nip01-since-zero", "since may be 0",
+	    "{" FOUR ",\"since\":0}", ANY_ORDER),
+	READ("nip01-and-author", "ids and authors must both match",
+	    "{\"ids\":[\"@i0\"],\"authors\":[\"@a0\"]}", IN_ORDER),
+	READ("nip01-and-author-other", "another author gives nothing",
+	    "{\"ids\":[\"@i0\"],\"authors\":[\"@x\"]}", IN_ORDER),
+	READ("nip01-and-kind", "ids and kinds must both match",
+	    "{\"ids\":[\"@i0\"],\"kinds\":[@k0]}", IN_ORDER),
+	READ("nip01-and-kind-other", "another kind gives nothing",
+	    "{\"ids\":[\"@i0\"],\"kinds\":[@K0]}", IN_ORDER),
+	READ("nip01-and-tag-other", "another tag value gives nothing",
+	    "{\"ids\":[\"@i0\"],\"#t\":[\"@x\"]}", IN_ORDER),
+	READ("nip01-and-all", "all conditions hold together",
+	    "{\"ids\":[\"@i1\",\"@i0\"],\"authors\":[\"@a1\"],\"kinds\":"
+	    "[@k1],\"since\":@t1,\"until\":@t1}", ANY_ORDER),
+	READ("nip01-or", "filters are joined by or",
+	    "{\"ids\":[\"@i0\"]},{\"ids\":[\"@i2\"]}", ANY_ORDER),
+	READ("nip01-or-once", "an event that two filters match comes once",
+	    "{\"ids\":[\"@i0\",\"@i1\"]},{\"ids\":[\"@i1\"]}", ANY_ORDER),
+	READ("nip01-or-limit", "each filter has its own limit",
+	    "{\"ids\":[\"@i0\",\"@i1\"],\"limit\":1},"
+	    "{\"ids\":[\"@i2\"],\"limit\":1}", ANY_ORDER),
+	READ("nip01-prefix-id", "the beginning of an id matches nothing",
+	    "{\"ids\":[\"@p0\"]}", NOTHING),
+	READ("nip01-prefix-author", "the beginning of a key matches nothing",
+	    "{\"ids\":[\"@i0\"],\"authors\":[\"@p0\"]}", NOTHING),
+	READ("nip01-id-upper-case", "an id in upper case matches nothing",
+	    "{\"ids\":[\"@I0\"]}", NOTHING),
+	READ("nip01-empty-ids", "an empty list of ids matches nothing",
+	    "{\"ids\":[],\"limit\":5}", NOTHING),
+	READ("nip01-empty-kinds", "an empty list of kinds matches nothing",
+	    "{\"ids\":[\"@i0\"],\"kinds\":[]}", NOTHING),
+	READ("nip01-empty-tag", "an empty list of tag values matches nothing",
+	    "{\"ids\":[\"@i0\"],\"#e\":[]}", NOTHING),
+
+	MADE("nip01-tag", "a tag finds all that have it",
+	    "{" RUN "}", ANY_ORDER),
+	MADE("nip01-order", "newest first, by tag", "{" RUN "}", IN_ORDER),
+	MADE("nip01-order-authors", "newest first, over several authors and "
+	    "kinds", "{" OURS "," RUN "}", IN_ORDER),
+	MADE("nip01-limit-newest", "limit 5 of 12 gives the newest 5",
+	    "{" RUN ",\"limit\":5}", IN_ORDER),
+	MADE("nip01-limit-authors", "limit over several authors and kinds "
+	    "gives the newest", "{" OURS "," RUN ",\"limit\":4}", IN_ORDER),
+	MADE("nip01-limit-ties", "a limit within a tie takes the lowest ids",
+	    "{" RUN ",\"until\":@t4,\"limit\":2}", IN_ORDER),
+	MADE("nip01-until-tag", "until is inclusive, by tag",
+	    "{" RUN ",\"until\":@t4}", ANY_ORDER),
+	MADE("nip01-since-tag", "since is inclusive, by tag",
+	    "{" RUN ",\"since\":@t4}", ANY_ORDER),
+	MADE("nip01-until-author", "until is inclusive, by author",
+	    "{\"authors\":[\"@A\"],\"kinds\":[@1],\"until\":@t4," RUN "}",
+	    ANY_ORDER),
+	MADE("nip01-since-kind", "since and until are inclusive, by kind",
+	    "{\"kinds\":[@1,@2],\"since\":@t4,\"until\":@t4," RUN "}",
+	    ANY_ORDER),
+	MADE("nip01-author", "an author's events", "{\"authors\":[\"@B\"],"
+	    "\"kinds\":[@1,@2]," RUN "}", ANY_ORDER),
+	MADE("nip01-author-kind", "an author's events of one kind",
+	    "{\"authors\":[\"@A\"],\"kinds\":[@2]," RUN "}", ANY_ORDER),
+	MADE("nip01-tags-and", "two tags must both match",
+	    "{" RUN ",\"#g\":[\"one\"]}", ANY_ORDER),
+	MADE("nip01-tags-or", "one of a tag's values must match",
+	    "{" RUN ",\"#g\":[\"one\",\"three\"]}", ANY_ORDER),
+	MADE("nip01-tag-case", "tag names have upper and lower case",
+	    "{" RUN ",\"#G\":[\"one\"]}", ANY_ORDER),
+	MADE("nip01-tag-first-value", "only a tag's first value counts",
+	    "{" RUN ",\"#g\":[\"two\"]}", ANY_ORDER),
+	MADE("nip01-tag-whole-value", "the beginning of a value matches "
+	    "nothing", "{" RUN ",\"#g\":[\"on\",\"thre\",\"ONE\"]}",
+	    IN_ORDER),
+	MADE("nip01-tag-characters", "values have quotes, backslashes, "
+	    "letters of others", "{" RUN ",\"#g\":[\"\xd0\x98 \\\"q\\\" "
+	    "\\\\\"]}", ANY_ORDER),
+	MADE("nip01-tag-space", "values have spaces",
+	    "{" RUN ",\"#g\":[\"one two\"]}", ANY_ORDER),
+	MADE("nip01-tag-p", "who mentions a key",
+	    "{\"#p\":[\"@A\"]," RUN "}", ANY_ORDER),
+	MADE("nip01-tag-e", "what refers to an event",
+	    "{\"#e\":[\"@x\"]," RUN "}", ANY_ORDER),
+	MADE("nip01-tag-a", "what refers to an address",
+	    "{\"#a\":[\"30023:@A:x:y\"]," RUN "}", ANY_ORDER),
+	MADE("nip01-tag-r", "a value of this run alone",
+	    "{\"#r\":[\"@T-r\"]}", ANY_ORDER),
+	MADE("nip01-tag-author-until", "tag, author, kind and time together",
+	    "{" RUN ",\"authors\":[\"@A\"],\"kinds\":[@1],\"since\":@t2,"
+	    "\"until\":@t5,\"limit\":2}", IN_ORDER),
+	MADE("nip01-or-tags", "several filters, each event once",
+	    "{" RUN ",\"#g\":[\"one\"]},{" RUN ",\"authors\":[\"@A\"],"
+	    "\"limit\":3}", ANY_ORDER),
+	{ 0 }
+};

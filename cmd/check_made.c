@@ -1,0 +1,432 @@
+/*
+ * nr-bench check: events of ours.  They carry a tag that marks the run, are
+ * signed by keys that nobody has had before or will have again, end by
+ * themselves where the relay knows NIP-40, and are deleted at the end.
+ */
+#include "check.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tool.h"
+#include "util/err.h"
+#include "util/hex.h"
+#include "util/times.h"
+
+#define LIFE		3600	/* seconds, of what ends by itself */
+#define DELETED_MAX	100	/* events that one request names */
+
+/* ---- texts with names in them */
+
+static void
+add_hex(struct nr_buf *b, const unsigned char *bytes, size_t n)
+{
+	char hex[64];
+
+	nr_hex_encode(hex, bytes, n);
+	check_need(nr_buf_add(b, hex, 2 * n));
+}
+
+static void
+add_upper(struct nr_buf *b, const unsigned char id[32])
+{
+	size_t i;
+
+	add_hex(b, id, 32);
+	for (i = b->len - 64; i < b->len; i++)
+		b->p[i] = (char)toupper((unsigned char)b->p[i]);
+}
+
+/* What is of an event of the hay. */
+static int
+add_of(struct nr_buf *b, char what, const struct nr_event *ev)
+{
+	switch (what) {
+	case 'i':
+		add_hex(b, ev->id, 32);
+		return 1;
+	case 'I':
+		add_upper(b, ev->id);
+		return 1;
+	case 'p':
+		add_hex(b, ev->id, 16);
+		return 1;
+	case 'a':
+		add_hex(b, ev->pubkey, 32);
+		return 1;
+	case 'k':
+		check_need(nr_buf_addf(b, "%u", ev->kind));
+		return 1;
+	case 'K':
+		check_need(nr_buf_addf(b, "%u", ev->kind ^ 1));
+		return 1;
+	case 't':
+	case 'b':
+	case 'n':
+		check_need(nr_buf_addf(b, "%" PRId64, ev->created_at +
+		    (what == 'n') - (what == 'b')));
+		return 1;
+	default:
+		return 0;
+	}
+}
+
+static int
+add_plain(struct check *c, struct nr_buf *b, char what)
+{
+	static const char none[] = "e1a5e1a5e1a5e1a5e1a5e1a5e1a5e1a5"
+	    "e1a5e1a5e1a5e1a5e1a5e1a5e1a5e1a5";
+
+	if (what >= 'A' && what < 'A' + CHECK_KEYS)
+		add_hex(b, nr_key_public(c->key[what - 'A']), 32);
+	else if (what == 'T')
+		check_need(nr_buf_adds(b, c->tag));
+	else if (what == 'x')
+		check_need(nr_buf_adds(b, none));
+	else if (what == '1' || what == '2')
+		check_need(nr_buf_addf(b, "%u", c->kind[what - '1']));
+	else
+		return 0;
+	return 1;
+}
+
+static int
+hay_index(char digit)
+{
+	return digit >= '0' && digit <= '9' ? digit - '0' :
+	    digit == 'a' || digit == 'b' ? digit - 'a' + 10 : -1;
+}
+
+const char *
+check_fill(struct check *c, struct nr_buf *out, const char *text)
+{
+	size_t n;
+	int i;
+
+	for (; *text != '\0'; text++) {
+		if (*text == '@' && text[1] != '\0') {
+			if (add_plain(c, out, text[1])) {
+				text++;
+				continue;
+			}
+			i = hay_index(text[2]);
+			if (i >= 0 && (size_t)i < c->nhay &&
+			    add_of(out, text[1], c->hay[i])) {
+				text += 2;
+				continue;
+			}
+		}
+		n = strcspn(text + 1, "@") + 1;
+		check_need(nr_buf_add(out, text, n));
+		text += n - 1;
+	}
+	check_need(nr_buf_reserve(out, 1));
+	out->p[out->len] = '\0';
+	return out->p;
+}
+
+/* ---- making */
+
+static int
+goes_by_itself(unsigned kind)
+{
+	return nr_kind_ephemeral(kind) || nr_kind_request(kind);
+}
+
+static void
+write_tags(struct check *c, struct nr_buf *b, unsigned kind,
+    const char *tags)
+{
+	check_need(nr_buf_adds(b, "["));
+	if (*tags == '!') {
+		(void)check_fill(c, b, tags + 1);
+	} else {
+		if (*tags != '\0') {
+			(void)check_fill(c, b, tags);
+			check_need(nr_buf_adds(b, ","));
+		}
+		/* No two are the same. */
+		check_need(nr_buf_addf(b, "[\"t\",\"%s\",\"%zu\"]", c->tag,
+		    c->nmade));
+		if (c->named[40] && !goes_by_itself(kind) &&
+		    strstr(tags, "\"expiration\"") == NULL)
+			check_need(nr_buf_addf(b, ",[\"expiration\",\"%" PRId64
+			    "\"]", c->began + LIFE));
+	}
+	check_need(nr_buf_adds(b, "]"));
+}
+
+struct check_made *
+check_keep(struct check *c, unsigned key, struct nr_buf *line)
+{
+	struct check_made *m;
+	size_t pos;
+
+	if (c->nmade == CHECK_MADE || (m = calloc(1, sizeof(*m))) == NULL)
+		nr_die(ENOMEM, "check");
+	m->key = key;
+	m->line = line->p;
+	m->len = line->len;
+	if (nr_event_read(&m->ev, m->line, m->len, &nr_event_limits_pipe,
+	    &pos) != NR_VALID || !nr_event_view(&m->ev, m->line, m->len))
+		nr_die(NR_EINVAL, "check: an event of ours");
+	m->ev.flags |= NR_EVENT_NORMAL;
+	c->made[c->nmade++] = m;
+	return m;
+}
+
+struct check_made *
+check_make(struct check *c, unsigned key, unsigned kind, int64_t at,
+    const char *tags, const char *content)
+{
+	struct nr_buf t = { 0 }, text = { 0 }, line = { 0 };
+
+	write_tags(c, &t, kind, tags);
+	(void)check_fill(c, &text, content);
+	check_need(nr_sign_line(c->key[key], c->verifier, &line, kind, at,
+	    (struct nr_view){ t.p, t.len },
+	    (struct nr_view){ text.p, text.len }));
+	nr_buf_free(&t);
+	nr_buf_free(&text);
+	return check_keep(c, key, &line);
+}
+
+struct check_made *
+check_made_find(struct check *c, const unsigned char id[32])
+{
+	size_t i;
+
+	for (i = c->nmade; i-- > 0; )
+		if (memcmp(c->made[i]->ev.id, id, 32) == 0)
+			return c->made[i];
+	return NULL;
+}
+
+void
+check_made_free(struct check *c)
+{
+	size_t i;
+
+	while (c->nmade > 0) {
+		free(c->made[--c->nmade]->line);
+		free(c->made[c->nmade]);
+	}
+	for (i = 0; i < CHECK_HAY; i++)
+		free(c->shown[i]);
+}
+
+/* ---- the hay */
+
+/* By key, kind, seconds and tags; the run's tag comes besides. */
+static const struct {
+	unsigned	key, kind;
+	int		at;
+	const char	*tags, *content;
+} straw[CHECK_HAY] = {
+	{ 0, 0, 0, "[\"g\",\"one\"],[\"r\",\"@T-r\"]", "first" },
+	{ 1, 0, 10, "[\"g\",\"two\"],[\"p\",\"@A\"]", "second" },
+	{ 0, 1, 20, "[\"g\",\"one\"],[\"g\",\"two\"]", "third" },
+	{ 1, 1, 20, "[\"g\",\"three\"]", "a tie" },
+	{ 0, 0, 20, "[\"g\",\"three\"],[\"e\",\"@x\"]", "a tie of three" },
+	{ 0, 0, 30, "[\"G\",\"one\"]", "a capital letter" },
+	{ 1, 0, 31, "[\"g\",\"one\",\"two\"]", "two values" },
+	{ 0, 1, 32, "[\"gg\",\"one\"]", "two letters" },
+	{ 1, 1, 33, "[\"g\",\"\"],[\"x\"],[\"y\",\"\"]", "nothing" },
+	{ 0, 0, 34, "[\"g\",\"\xd0\x98 \\\"q\\\" \\\\\"]", "characters" },
+	{ 1, 0, 35, "[\"a\",\"30023:@A:x:y\"]", "an address" },
+	{ 0, 0, 36, "[\"g\",\"one two\"]", "a space" },
+};
+
+static int
+put_straw(struct check_link *l, size_t i)
+{
+	struct check *c = l->check;
+	struct check_made *m = check_make(c, straw[i].key,
+	    c->kind[straw[i].kind], c->began - 600 + straw[i].at,
+	    straw[i].tags, straw[i].content);
+
+	if (!check_store(l, m))
+		return 0;
+	c->hay[c->nhay++] = &m->ev;
+	return 1;
+}
+
+/* Kinds that mean nothing to anybody; those of notes where it must be. */
+static int
+choose_kinds(struct check_link *l)
+{
+	static const unsigned pair[][2] = { { 8472, 8473 }, { 1, 7 } };
+	struct check *c = l->check;
+	const struct check_msg *ok;
+	struct check_made *m;
+	size_t i;
+
+	for (i = 0; i < 2; i++) {
+		memcpy(c->kind, pair[i], sizeof(c->kind));
+		m = check_make(c, 0, c->kind[1], c->began - 700,
+		    "![\"alt\",\"a test\"]", "is this kind accepted?");
+		if ((ok = check_publish(l, m)) == NULL)
+			return 0;
+		if (ok->a.accepted)
+			return 1;
+	}
+	return 1;	/* the first of the hay will say why */
+}
+
+static void
+make_hay(struct check *c)
+{
+	struct check_link *l = check_link(c, 0);
+	size_t i;
+
+	if (l == NULL || !choose_kinds(l))
+		return;
+	for (i = 0; i < CHECK_HAY; i++) {
+		c->deadline = nr_now_ms() + c->timeout;
+		if (!put_straw(l, i))
+			return;
+	}
+}
+
+/* What will not change while we look. */
+static int
+is_steady(const struct nr_event *ev)
+{
+	return !nr_kind_replaceable(ev->kind) &&
+	    !nr_kind_addressable(ev->kind) && !nr_kind_ephemeral(ev->kind) &&
+	    !nr_kind_confidential(ev->kind) && !nr_kind_request(ev->kind) &&
+	    ev->created_at > 0 && memmem(ev->tags.p, ev->tags.len,
+	    "\"expiration\"", 12) == NULL;
+}
+
+static void
+keep_shown(struct check *c, const struct check_msg *m)
+{
+	size_t i = c->nhay;
+
+	if (i == 8 || !m->is_event || !is_steady(&m->ev))
+		return;
+	if ((c->shown[i] = malloc(m->line_len)) == NULL)
+		check_need(ENOMEM);
+	memcpy(c->shown[i], m->line, m->line_len);
+	if (!nr_event_view(&c->shown_ev[i], c->shown[i], m->line_len))
+		return;
+	memcpy(c->shown_ev[i].id, m->ev.id, 32);
+	c->shown_ev[i].flags |= NR_EVENT_NORMAL;
+	c->hay[c->nhay++] = &c->shown_ev[i];
+}
+
+static void
+take_hay(struct check *c)
+{
+	struct check_link *l = check_link(c, 0);
+	struct check_got g;
+	size_t i;
+
+	if (l == NULL || !check_read(l, "{\"limit\":100}", &g))
+		return;
+	for (i = 0; i < g.n && i < CHECK_GOT; i++)
+		keep_shown(c, g.event[i]);
+	if (c->nhay < 4)
+		(void)check_skip(c, "the relay shows too few events");
+}
+
+void
+check_hay(struct check *c)
+{
+	if (c->write)
+		make_hay(c);
+	else
+		take_hay(c);
+	c->hay_result = c->result;
+	if (c->result != CHECK_PASS) {
+		c->nhay = 0;
+		snprintf(c->no_hay, sizeof(c->no_hay), "%s: %.300s",
+		    c->write ? "events could not be published" :
+		    "no events to look at", c->seen);
+	}
+}
+
+/* ---- away with it */
+
+static int
+to_delete(const struct check_made *m, unsigned key)
+{
+	return m->key == key && m->accepted && m->ev.kind != NR_KIND_AUTH &&
+	    !goes_by_itself(m->ev.kind);
+}
+
+/* One request for up to so many; *i moves on. */
+static void
+delete_some(struct check *c, struct check_link *l, unsigned key, size_t *i)
+{
+	struct nr_buf tags = { 0 };
+	unsigned n = 0;
+
+	check_need(nr_buf_adds(&tags, "!"));
+	for (; *i < c->nmade && n < DELETED_MAX; ++*i)
+		if (to_delete(c->made[*i], key)) {
+			check_need(nr_buf_adds(&tags, n++ > 0 ? ",[\"e\",\"" :
+			    "[\"e\",\""));
+			add_hex(&tags, c->made[*i]->ev.id, 32);
+			check_need(nr_buf_adds(&tags, "\"]"));
+		}
+	check_need(nr_buf_add(&tags, "", 1));
+	if (n > 0)
+		(void)check_publish(l, check_make(c, key, NR_KIND_DELETION,
+		    c->began + 60, tags.p, ""));
+	nr_buf_free(&tags);
+}
+
+/* Those that are still shown, of some. */
+static void
+count_left(struct check *c, struct check_link *l, size_t *i)
+{
+	struct nr_buf f = { 0 };
+	struct check_got g;
+	unsigned n = 0;
+
+	check_need(nr_buf_adds(&f, "{\"ids\":["));
+	for (; *i < c->nmade && n < DELETED_MAX; ++*i)
+		if (to_delete(c->made[*i], c->made[*i]->key)) {
+			check_need(nr_buf_adds(&f, n++ > 0 ? ",\"" : "\""));
+			add_hex(&f, c->made[*i]->ev.id, 32);
+			check_need(nr_buf_adds(&f, "\""));
+		}
+	check_need(nr_buf_adds(&f, "]}"));
+	check_need(nr_buf_add(&f, "", 1));
+	if (n > 0 && check_read(l, f.p, &g))
+		c->left += (unsigned)g.n;
+	else
+		c->left += n;
+	nr_buf_free(&f);
+}
+
+void
+check_clean(struct check *c)
+{
+	struct check_link *l;
+	unsigned key;
+	size_t i, n = c->nmade;
+
+	for (key = 0; key < CHECK_KEYS; key++)
+		for (i = 0; i < n; ) {
+			c->deadline = nr_now_ms() + c->timeout;
+			if ((l = check_link(c, 0)) == NULL)
+				break;
+			delete_some(c, l, key, &i);
+		}
+	for (i = 0; i < n; ) {
+		c->deadline = nr_now_ms() + c->timeout;
+		if ((l = check_link(c, 0)) != NULL)
+			count_left(c, l, &i);
+		else
+			for (; i < n; i++)
+				c->left += (unsigned)to_delete(c->made[i],
+				    c->made[i]->key);
+	}
+}

@@ -1,0 +1,369 @@
+/*
+ * nr-bench check: what is published (NIP-01).
+ */
+#include "check.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/hex.h"
+
+/* A question for one event: "{"ids":["..."]}". */
+static const char *
+by_id(const struct check_made *m, char out[128])
+{
+	char hex[64];
+
+	nr_hex_encode(hex, m->ev.id, 32);
+	snprintf(out, 128, "{\"ids\":[\"%.64s\"]}", hex);
+	return out;
+}
+
+static void
+accepted(struct check *c, const struct check_statement *s)
+{
+	struct check_link *l = check_link(c, 0);
+	struct check_made *m = check_make(c, 0, c->kind[0], c->began - 60,
+	    s->filters, "an event");
+	char filter[128];
+
+	check_expect(c, "OK true, and it is there");
+	if (l != NULL && check_store(l, m))
+		(void)check_finds(l, by_id(m, filter), 1, &m->ev);
+}
+
+static void
+twice(struct check *c, const struct check_statement *s)
+{
+	struct check_link *l = check_link(c, 0);
+	struct check_made *m = check_make(c, 0, c->kind[0], c->began - 60,
+	    "", "an event that is sent twice");
+	const struct check_msg *ok;
+	char shown[CHECK_TEXT], filter[128];
+
+	(void)s;
+	check_expect(c, "OK true");
+	if (l == NULL || !check_store(l, m) ||
+	    (ok = check_publish(l, m)) == NULL)
+		return;
+	if (!ok->a.accepted || (ok->a.text.len > 0 &&
+	    !nr_answer_prefix(ok->a.text, "duplicate")))
+		(void)check_fail(c, "%s", check_show(ok, shown));
+	else
+		(void)check_finds(l, by_id(m, filter), 1, &m->ev);
+}
+
+/* Text that must come back as it was; the id says whether it did. */
+static void
+kept(struct check *c, const struct check_statement *s)
+{
+	struct check_link *l = check_link(c, 0);
+	struct check_made *m = check_make(c, 0, c->kind[0], c->began - 60,
+	    s->arg ? s->filters : "", s->arg ? "" : s->filters);
+	struct check_got g;
+	char filter[128];
+
+	if (l == NULL || !check_store(l, m) ||
+	    !check_read(l, by_id(m, filter), &g))
+		return;
+	check_expect(c, "the event as it was sent");
+	if (g.n != 1 || !g.event[0]->is_event)
+		(void)check_fail(c, "%zu events", g.n);
+	else if (g.event[0]->line_len != m->len ||
+	    memcmp(g.event[0]->line, m->line, m->len) != 0)
+		(void)check_fail(c, "%.*s", g.event[0]->line_len < 300 ?
+		    (int)g.event[0]->line_len : 300, g.event[0]->line);
+}
+
+/* ---- what must be refused */
+
+/* A digit of what begins at this place becomes another. */
+static void
+spoil(struct check_made *m, size_t at)
+{
+	m->line[at] = m->line[at] == '0' ? '1' : '0';
+}
+
+/* Refused, and not to be found. */
+static void
+refused(struct check_link *l, struct check_made *m, const char *words)
+{
+	char filter[128];
+
+	if (check_refused(l, m, words))
+		(void)check_finds(l, by_id(m, filter), 0);
+}
+
+static void
+bad_signature(struct check *c, const struct check_statement *s)
+{
+	struct check_link *l = check_link(c, 0);
+	struct check_made *m = check_make(c, 0, c->kind[0], c->began - 60,
+	    "", "not signed so");
+
+	(void)s;
+	spoil(m, m->len - 10);
+	if (l != NULL)
+		refused(l, m, "invalid");
+}
+
+static void
+bad_id(struct check *c, const struct check_statement *s)
+{
+	struct check_link *l = check_link(c, 0);
+	struct check_made *m = check_make(c, 0, c->kind[0], c->began - 60,
+	    "", "another id");
+
+	(void)s;
+	spoil(m, 7);
+	(void)nr_hex_decode(m->ev.id, m->line + 7, 32);
+	if (l != NULL)
+		refused(l, m, "invalid");
+}
+
+static void
+changed(struct check *c, const struct check_statement *s)
+{
+	struct check_link *l = check_link(c, 0);
+	struct check_made *m = check_make(c, 0, c->kind[0], c->began - 60,
+	    "", "changed 0 later");
+	char *at = memmem(m->line, m->len, "changed 0", 9);
+
+	(void)s;
+	if (at != NULL)
+		at[8] = '1';
+	if (l != NULL)
+		refused(l, m, "invalid");
+}
+
+/* Part of an event's text becomes another; nothing of it is kept. */
+static void
+malformed(struct check *c, const struct check_statement *s)
+{
+	struct check_link *l = check_link(c, 1);
+	struct check_made *m = check_make(c, 0, 1, c->began - 60, "!",
+	    "malformed");
+	const char *to = s->filters + strlen(s->filters) + 1;
+	const struct check_msg *ok;
+	struct check_got g;
+	char *at = memmem(m->line, m->len, s->filters, strlen(s->filters));
+	char filter[128], shown[CHECK_TEXT];
+	size_t before;
+
+	check_expect(c, "anything but OK true, and it is not there");
+	if (l == NULL || at == NULL)
+		return;
+	before = (size_t)(at - m->line);
+	m->sent = 1;
+	if (!check_sayf(l, "[\"EVENT\",%.*s%s%s]", (int)before, m->line, to,
+	    at + strlen(s->filters)) ||
+	    !check_query(l, NULL, by_id(m, filter), &g))
+		return;
+	ok = check_wait(l, check_is_ok, m->ev.id, 1);
+	check_saw(c, "%s", ok != NULL ? check_show(ok, shown) : "no OK");
+	if (ok != NULL && ok->a.accepted)
+		(void)check_fail(c, "%s", shown);
+	else if (g.n > 0)
+		(void)check_fail(c, "it is served");
+}
+
+/* ---- replaceable and addressable events */
+
+static const char *const d_tag[] = { "", "[\"d\",\"one\"]",
+    "[\"d\",\"two\"]" };
+
+static const char *
+versions_of(unsigned kind, const char **tags, char filter[128])
+{
+	*tags = d_tag[nr_kind_addressable(kind)];
+	snprintf(filter, 128, "{\"authors\":[\"@B\"],\"kinds\":[%u]%s}",
+	    kind, nr_kind_addressable(kind) ? ",\"#d\":[\"one\"]" : "");
+	return filter;
+}
+
+static void
+newer_wins(struct check *c, const struct check_statement *s)
+{
+	struct check_link *l = check_link(c, 0);
+	unsigned kind = (unsigned)s->arg;
+	const char *tags;
+	char filter[128];
+	struct check_made *old, *new;
+
+	(void)versions_of(kind, &tags, filter);
+	old = check_make(c, 1, kind, c->began - 300, tags, "{}");
+	new = check_make(c, 1, kind, c->began - 299, tags, "{}");
+	if (l != NULL && check_store(l, old) &&
+	    check_finds(l, filter, 1, &old->ev) && check_store(l, new))
+		(void)check_finds(l, filter, 1, &new->ev);
+}
+
+static void
+older_loses(struct check *c, const struct check_statement *s)
+{
+	struct check_link *l = check_link(c, 0);
+	unsigned kind = (unsigned)s->arg;
+	const char *tags;
+	char filter[128];
+	struct check_made *old, *new;
+
+	(void)versions_of(kind, &tags, filter);
+	new = check_make(c, 1, kind, c->began - 200, tags, "{}");
+	old = check_make(c, 1, kind, c->began - 201, tags, "{ }");
+	if (l != NULL && check_store(l, new) &&
+	    check_publish(l, old) != NULL)
+		(void)check_finds(l, filter, 1, &new->ev);
+}
+
+/* The lowest id, whichever comes first. */
+static void
+tie(struct check *c, const struct check_statement *s)
+{
+	struct check_link *l = check_link(c, 0);
+	unsigned kind = (unsigned)s->arg;
+	const char *tags;
+	char filter[128];
+	struct check_made *m[3], *t, *low;
+	int i;
+
+	(void)versions_of(kind, &tags, filter);
+	for (i = 0; i < 3; i++)
+		m[i] = check_make(c, 1, kind, c->began - 100, tags, i == 0 ?
+		    "1" : i == 1 ? "2" : "3");
+	/* The middle one first, then the lowest, then the highest. */
+	for (i = 0; i < 3; i++)
+		if (memcmp(m[i % 2]->ev.id, m[i % 2 + 1]->ev.id, 32) > 0) {
+			t = m[i % 2];
+			m[i % 2] = m[i % 2 + 1];
+			m[i % 2 + 1] = t;
+		}
+	low = m[0];
+	if (l != NULL && check_store(l, m[1]) && check_store(l, low) &&
+	    check_publish(l, m[2]) != NULL)
+		(void)check_finds(l, filter, 1, &low->ev);
+}
+
+static void
+two_addresses(struct check *c, const struct check_statement *s)
+{
+	struct check_link *l = check_link(c, 0);
+	struct check_made *one, *two;
+
+	one = check_make(c, 2, (unsigned)s->arg, c->began - 100, d_tag[1],
+	    "");
+	two = check_make(c, 2, (unsigned)s->arg, c->began - 90, d_tag[2],
+	    "");
+	if (l != NULL && check_store(l, one) && check_store(l, two))
+		(void)check_finds(l, "{\"authors\":[\"@C\"],\"kinds\":"
+		    "[30078]}", 2, &two->ev, &one->ev);
+}
+
+static void
+two_authors(struct check *c, const struct check_statement *s)
+{
+	struct check_link *l = check_link(c, 0);
+	struct check_made *one, *two;
+
+	one = check_make(c, 2, (unsigned)s->arg, c->began - 100, "", "");
+	two = check_make(c, 3, (unsigned)s->arg, c->began - 90, "", "");
+	if (l != NULL && check_store(l, one) && check_store(l, two))
+		(void)check_finds(l, "{\"authors\":[\"@C\",\"@D\"],\"kinds\":"
+		    "[10015]}", 2, &two->ev, &one->ev);
+}
+
+/* What was accepted is there at the end, too. */
+static void
+all_kept(struct check *c, const struct check_statement *s)
+{
+	struct check_link *l = check_link(c, 1);
+	const struct nr_event *want[CHECK_HAY];
+	struct nr_buf b = { 0 };
+	struct check_got g;
+	int n = check_answer(c, check_fill(c, &b, s->filters), want);
+
+	nr_buf_free(&b);
+	if (l != NULL && n >= 0 && check_read(l, s->filters, &g))
+		(void)check_same(c, want, (size_t)n, &g, 0);
+}
+
+#define W(id, text, run, filters, arg) \
+	{ 1, id, text, CHECK_WRITE, run, filters, arg }
+/* What is in the event, and after a zero byte what is put there. */
+#define MALFORMED(id, text, from, to) \
+	W(id, text " is refused", malformed, from "\0" to, 0)
+
+const struct check_statement check_write_list[] = {
+	W("nip01-ok", "an event is accepted, and found at once", accepted, "",
+	    0),
+	W("nip01-ok-many-tags", "a hundred values in one tag", accepted,
+	    "[\"x\",\"0\",\"1\",\"2\",\"3\",\"4\",\"5\",\"6\",\"7\",\"8\"]",
+	    0),
+	W("nip01-duplicate", "the same event again is accepted, as a "
+	    "duplicate", twice, NULL, 0),
+	W("nip01-keeps-escapes", "the seven escapes are kept", kept,
+	    "\\n\\\"\\\\\\r\\t\\b\\f", 0),
+	W("nip01-keeps-unicode", "letters, emoji and separators are kept",
+	    kept, "\xd0\x96\xf0\x9f\xa4\x99\xe2\x80\xa8\xe4\xb8\xad", 0),
+	W("nip01-keeps-del", "U+007F is hashed as it is, and kept", kept,
+	    "a\x7f" "b", 0),
+	W("nip01-keeps-nonchars", "characters that are none are kept", kept,
+	    "\xef\xb7\x90\xef\xbf\xbe", 0),
+	W("nip01-keeps-markup", "slashes and markup are kept", kept,
+	    "</script>&amp;<!-- http://x/y?z=%20 -->", 0),
+	W("nip01-keeps-spaces", "spaces are kept", kept, "  a  b  ", 0),
+	W("nip01-keeps-empty-values", "tags with empty values are kept", kept,
+	    "[\"x\",\"\"],[\"x\"],[\"\",\"\"]", 1),
+	W("nip01-keeps-tag-order", "the order of tags, and repeated ones, are "
+	    "kept", kept, "[\"z\",\"2\"],[\"b\",\"1\"],[\"z\",\"2\"],"
+	    "[\"b\",\"0\",\"\",\"x\"]", 1),
+	W("nip01-keeps-numbers", "long numbers in tags are kept", kept,
+	    "[\"amount\",\"123456789012345678901234567890\"],"
+	    "[\"f\",\"1e400\"]", 1),
+	W("nip01-bad-signature", "a wrong signature is refused",
+	    bad_signature, NULL, 0),
+	W("nip01-bad-id", "a wrong id is refused", bad_id, NULL, 0),
+	W("nip01-changed", "an event that was changed is refused", changed,
+	    NULL, 0),
+	MALFORMED("nip01-no-content", "an event without content",
+	    ",\"content\":\"malformed\"", ""),
+	MALFORMED("nip01-no-sig", "an event without a signature",
+	    ",\"sig\":", ",\"gis\":"),
+	MALFORMED("nip01-bad-kind-text", "a kind that is text",
+	    "\"kind\":1", "\"kind\":\"1\""),
+	MALFORMED("nip01-bad-kind-large", "a kind beyond 65535",
+	    "\"kind\":1", "\"kind\":65537"),
+	MALFORMED("nip01-bad-tags", "tags that are no lists",
+	    "\"tags\":[]", "\"tags\":[\"x\"]"),
+	MALFORMED("nip01-bad-tag-number", "a tag value that is a number",
+	    "\"tags\":[]", "\"tags\":[[\"x\",1]]"),
+	MALFORMED("nip01-bad-content", "content that is no text",
+	    "\"content\":\"malformed\"", "\"content\":{}"),
+	MALFORMED("nip01-bad-created", "a time that is text",
+	    "\"created_at\":", "\"created_at\":\"x\",\"x\":"),
+	W("nip01-replaceable-0", "a newer kind 0 takes the place of the "
+	    "older", newer_wins, NULL, 0),
+	W("nip01-replaceable-3", "a newer kind 3 takes the place of the "
+	    "older", newer_wins, NULL, 3),
+	W("nip01-replaceable-10002", "a newer kind 10002 takes the place of "
+	    "the older", newer_wins, NULL, 10002),
+	W("nip01-addressable", "a newer kind 30078 takes the place of the "
+	    "older with its d", newer_wins, NULL, 30078),
+	W("nip01-replaceable-older", "an older kind 10002 is not served",
+	    older_loses, NULL, 10002),
+	W("nip01-addressable-older", "an older kind 30078 is not served",
+	    older_loses, NULL, 30078),
+	W("nip01-replaceable-tie", "of replaceable events of the same second "
+	    "the lowest id stays", tie, NULL, 10002),
+	W("nip01-addressable-tie", "of addressable events of the same second "
+	    "the lowest id stays", tie, NULL, 30078),
+	W("nip01-addressable-d", "addressable events of other d stay",
+	    two_addresses, NULL, 30078),
+	W("nip01-replaceable-authors", "replaceable events of others stay",
+	    two_authors, NULL, 10015),
+	{ 1, "nip01-kept", "what was accepted is there still",
+	    CHECK_WRITE | CHECK_HAYSTACK, all_kept,
+	    "{\"ids\":[\"@i0\",\"@i1\",\"@i2\",\"@i3\",\"@i4\",\"@i5\","
+	    "\"@i6\",\"@i7\",\"@i8\",\"@i9\",\"@ia\",\"@ib\"]}", 0 },
+	{ 0 }
+};
