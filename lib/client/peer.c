@@ -31,6 +31,7 @@
 #define STUCK_MS	50	/* between looks at output that is stuck */
 #define PAUSED_MS	100	/* between looks at one that is not read */
 #define CHALLENGE_MAX	1024
+#define PROOF_ROOM	((size_t)64 << 10)	/* beyond out_max, for AUTH */
 
 /* Whole frames that go out in one write. */
 struct chunk {
@@ -275,6 +276,9 @@ opened(struct nr_peer *p)
 	(void)TELL(p, opened);
 }
 
+static int	queue(struct nr_peer *p, const struct nr_view *part,
+		    size_t nparts, size_t max);
+
 /* Sign the challenge that is there and send it. */
 static void
 prove(struct nr_peer *p)
@@ -295,8 +299,12 @@ prove(struct nr_peer *p)
 		    &pos) == NR_VALID)
 			memcpy(p->proof, ev.id, 32);
 		p->proving = 1;
-		(void)nr_peer_send(p, part, 3);
-	} else
+		/* All else may be waiting for it. */
+		rc = queue(p, part, 3, p->o.out_max + PROOF_ROOM);
+	}
+	if (rc == EAGAIN)
+		end(p, NR_FAULT_FLOOD, 0, "challenges without end");
+	else if (rc != NR_OK)
 		end(p, NR_FAULT_LOCAL, 0, nr_strerror(rc));
 	nr_buf_free(&b);
 }
@@ -454,8 +462,9 @@ xor(unsigned char *to, const char *from, size_t n,
 		to[i] = (unsigned char)from[i] ^ mask[(at + i) & 3];
 }
 
-int
-nr_peer_send(struct nr_peer *p, const struct nr_view *part, size_t nparts)
+static int
+queue(struct nr_peer *p, const struct nr_view *part, size_t nparts,
+    size_t max)
 {
 	size_t len = 0, i, at = 0, head;
 	unsigned char *to, mask[4];
@@ -466,10 +475,8 @@ nr_peer_send(struct nr_peer *p, const struct nr_view *part, size_t nparts)
 		return ENOTCONN;
 	for (i = 0; i < nparts; i++)
 		len += part[i].len;
-	if (p->queued > 0 && p->queued + len > p->o.out_max) {
-		p->hungry = 1;
+	if (p->queued > 0 && p->queued + len > max)
 		return EAGAIN;
-	}
 	if ((c = room_for(p, NR_FRAME_HEAD_MAX + len)) == NULL)
 		return ENOMEM;
 	to = c->data + LWS_PRE + c->len;
@@ -484,6 +491,15 @@ nr_peer_send(struct nr_peer *p, const struct nr_view *part, size_t nparts)
 	p->figures.bytes_out += len;
 	lws_callback_on_writable(p->wsi);
 	return NR_OK;
+}
+
+int
+nr_peer_send(struct nr_peer *p, const struct nr_view *part, size_t nparts)
+{
+	int rc = queue(p, part, nparts, p->o.out_max);
+
+	p->hungry |= rc == EAGAIN;
+	return rc;
 }
 
 int
