@@ -33,7 +33,9 @@ struct req_want {
 	const struct nr_filter	*filter;
 	struct nr_fetch		*live, *stored, *gap;
 	int			 begun;		/* what is stored */
-	unsigned		 losses;	/* of connections, made up for */
+	int			 missed;	/* something, perhaps, */
+	int64_t			 missed_since;	/* until it is live again */
+	int64_t			 gap_since;
 	int			 more;		/* after this gap, another: */
 	int64_t			 more_since;
 };
@@ -57,8 +59,6 @@ struct req_relay {
 	unsigned		 notices;
 	uint64_t		 events, unasked, malformed;
 	int64_t			 newest;	/* created_at that was seen */
-	unsigned		 losses;	/* of connections */
-	int64_t			 lost_at;	/* the last; Unix seconds */
 	int64_t			 ms;		/* until it was done */
 	struct nr_timer		*timer;		/* COUNT's answer is due */
 	int			 has_count, approximate, has_hll;

@@ -2,8 +2,9 @@
  * nr-req: what is asked of one relay.
  *
  * A stream subscribes to what is new before it asks for what is stored, so
- * that there is no moment between the two.  After each reconnection it asks
- * for what was stored since, back from now to where it was.
+ * that there is no moment between the two.  When it subscribes anew, after a
+ * reconnection or a CLOSED, it asks for what was stored since, back from now
+ * to where it was.
  */
 #include "req.h"
 
@@ -81,6 +82,7 @@ on_refused(struct nr_fetch *f, void *ctx, enum nr_fetch_refusal why,
 }
 
 static void	next_gap(struct req_want *w);
+static void	add_gap(struct req_want *w, int64_t since);
 
 static void
 forget(struct req_want *w, const struct nr_fetch *f)
@@ -101,6 +103,10 @@ on_end(struct nr_fetch *f, void *ctx, enum nr_fetch_status status,
 	struct req_want *w = ctx;
 	struct req_relay *r = w->relay;
 
+	/* What could not be had now is asked for with the next one. */
+	if (f == w->gap && (status == NR_FETCH_REFUSED ||
+	    status == NR_FETCH_TIMEOUT))
+		add_gap(w, w->gap_since);
 	forget(w, f);
 	switch (status) {
 	case NR_FETCH_DONE:
@@ -128,10 +134,11 @@ on_end(struct nr_fetch *f, void *ctx, enum nr_fetch_status status,
 }
 
 static void on_live(struct nr_fetch *f, void *ctx);
+static void on_deaf(struct nr_fetch *f, void *ctx);
 
 static const struct nr_fetch_calls fetch_calls = {
 	.event = on_event, .refused = on_refused, .live = on_live,
-	.end = on_end
+	.deaf = on_deaf, .end = on_end
 };
 
 static void
@@ -156,11 +163,11 @@ begin_stored(struct req_want *w)
 	    NR_FETCH_ONCE, w->filter);
 }
 
-/* From when on something may have been missed. */
+/* From when on something may be missed that is live no more. */
 static int64_t
 resume_at(const struct req_relay *r)
 {
-	int64_t at = r->lost_at;
+	int64_t at = time(NULL);
 
 	if (r->newest > 0 && r->newest < at)
 		at = r->newest;
@@ -177,22 +184,17 @@ begin_gap(struct req_want *w, int64_t at)
 		f.since = at;
 	f.has |= NR_FILTER_SINCE;
 	f.has &= ~NR_FILTER_LIMIT;
+	w->gap_since = at;
 	begin(w, &w->gap, NR_FETCH_PAGES, &f);
 }
 
-/*
- * What was stored while the connection was away.  A gap that is being
- * filled goes on from where it was; this one is next.
- */
+/* A gap is to be filled, after the one that is being filled. */
 static void
-fill_gap(struct req_want *w)
+add_gap(struct req_want *w, int64_t since)
 {
-	int64_t at = resume_at(w->relay);
-
-	if (!w->more || at < w->more_since)
-		w->more_since = at;
+	if (!w->more || since < w->more_since)
+		w->more_since = since;
 	w->more = 1;
-	next_gap(w);
 }
 
 static void
@@ -215,9 +217,22 @@ on_live(struct nr_fetch *f, void *ctx)
 	if (!w->begun) {
 		w->begun = 1;
 		begin_stored(w);
-	} else if (w->losses != w->relay->losses)
-		fill_gap(w);
-	w->losses = w->relay->losses;
+	} else if (w->missed) {
+		add_gap(w, w->missed_since);
+		next_gap(w);
+	}
+	w->missed = 0;
+}
+
+/* The connection went away, or the relay has closed it. */
+static void
+on_deaf(struct nr_fetch *f, void *ctx)
+{
+	struct req_want *w = ctx;
+
+	(void)f;
+	w->missed = 1;
+	w->missed_since = resume_at(w->relay);
 }
 
 /* ---- COUNT ---- */
@@ -355,8 +370,6 @@ on_closed(struct nr_peer *p, void *ctx, const struct nr_fault *why,
 	struct req_relay *r = ctx;
 
 	(void)p;
-	r->lost_at = time(NULL);
-	r->losses++;
 	if (why->class != NR_FAULT_NONE) {
 		r->last = *why;
 		if (again >= 0)

@@ -32,6 +32,7 @@ struct nr_fetch {
 	int			 asked;		/* REQ is out, no end yet */
 	int			 proving;	/* waits for AUTH */
 	int			 proved;	/* has had its AUTH */
+	int			 is_live;	/* nothing new is missed */
 	struct nr_timer		 timer;		/* answer due, or ask again */
 	int64_t			 since;		/* it is waited for */
 	unsigned		 retries;
@@ -174,6 +175,28 @@ nr_fetch_cancel(struct nr_fetch *f)
 	leave(fr);
 }
 
+/* ---- what is new ---- */
+
+static void
+go_live(struct nr_fetch *f)
+{
+	if (f->is_live)
+		return;
+	f->is_live = 1;
+	if (f->calls.live != NULL)
+		f->calls.live(f, f->ctx);
+}
+
+static void
+go_deaf(struct nr_fetch *f)
+{
+	if (!f->is_live)
+		return;
+	f->is_live = 0;
+	if (f->calls.deaf != NULL)
+		f->calls.deaf(f, f->ctx);
+}
+
 /* ---- asking ---- */
 
 static void
@@ -258,8 +281,7 @@ on_timer(void *ctx)
 		nr_timer_set(&f->timer, left);
 	else if (f->o.mode == NR_FETCH_LIVE && f->asked) {
 		/* Some relays have no EOSE where there are no events. */
-		if (f->calls.live != NULL)
-			f->calls.live(f, f->ctx);
+		go_live(f);
 	} else if (fr->open)
 		finish(f, NR_FETCH_TIMEOUT, f->proving ?
 		    "no answer to AUTH" : f->raw > 0 ?
@@ -523,8 +545,7 @@ on_eose(struct nr_fetch *f, const struct nr_answer *a)
 	nr_peer_good(f->fr->peer);
 	if (f->o.mode == NR_FETCH_LIVE) {
 		nr_timer_stop(&f->timer);
-		if (f->calls.live != NULL)
-			f->calls.live(f, f->ctx);
+		go_live(f);
 		return;
 	}
 	say_close(f);
@@ -545,6 +566,9 @@ on_closed(struct nr_fetch *f, const struct nr_answer *a)
 	int wait = nr_answer_wait(a->text);
 
 	f->asked = 0;
+	go_deaf(f);
+	if (f->dead)
+		return;
 	if (nr_answer_prefix(a->text, "auth-required") && !f->proved &&
 	    nr_peer_prove(f->fr->peer) > 0) {
 		/* Where it is proved by now, the relay may not know yet. */
@@ -684,6 +708,7 @@ nr_fetcher_closed(struct nr_fetcher *fr, const struct nr_fault *why,
 		if (f->dead)
 			continue;
 		interrupt(f);
+		go_deaf(f);
 		if (again < 0)
 			finish(f, NR_FETCH_LOST, why->text);
 	}

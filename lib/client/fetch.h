@@ -68,8 +68,10 @@ struct nr_fetch_calls {
 		    const struct nr_event *ev, struct nr_view line);
 	void	(*refused)(struct nr_fetch *f, void *ctx,
 		    enum nr_fetch_refusal why, enum nr_verdict v);
-	/* NR_FETCH_LIVE: from now on nothing new is missed. */
+	/* NR_FETCH_LIVE: from now on nothing new is missed; */
 	void	(*live)(struct nr_fetch *f, void *ctx);
+	/* and now it is again, until live() or end() is called. */
+	void	(*deaf)(struct nr_fetch *f, void *ctx);
 	/* The last call: f is gone when it returns. */
 	void	(*end)(struct nr_fetch *f, void *ctx,
 		    enum nr_fetch_status status, const char *text);

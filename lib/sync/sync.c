@@ -41,6 +41,15 @@ struct range {
 
 enum job { NOTHING, RECONCILING, PAGING, DRAINING };
 
+/* What is new, by one filter, while following. */
+struct ear {
+	struct nr_syncer	*s;
+	const struct nr_filter	*filter;
+	struct nr_fetch		*fetch;
+	int			 missed;	/* something, perhaps */
+	int			 told;		/* that it was refused */
+};
+
 struct asked;
 
 struct nr_syncer {
@@ -79,6 +88,8 @@ struct nr_syncer {
 	size_t			 spilled;	/* of it, those that have */
 	struct nr_neg_array	 seen;		/* by pages */
 
+	struct ear		*ear;		/* one a filter, or NULL */
+	struct nr_timer		*ear_timer;
 	int			 following;	/* the first time is over */
 	uint64_t		 feed;		/* the next number to send */
 	struct nr_idset		*recent;	/* that came from the relay */
@@ -92,7 +103,9 @@ struct nr_syncer {
 static void	pump(struct nr_syncer *s);
 static int	is_open(const struct nr_syncer *s);
 static void	free_all_asked(struct nr_syncer *s);
+static void	stop_listening(struct nr_syncer *s);
 static int	is_drained(struct nr_syncer *s);
+static void	next_range(struct nr_syncer *s);
 
 /* Is there a connection, and all that works on it? */
 static int
@@ -120,6 +133,7 @@ abandon(struct nr_syncer *s)
 	nr_ids_clear(&s->have);
 	nr_ids_clear(&s->need);
 	nr_ids_clear(&s->once_more);
+	stop_listening(s);
 	nr_fetcher_free(s->fetcher);
 	s->fetcher = NULL;
 	free_all_asked(s);
@@ -347,14 +361,6 @@ on_refused(struct nr_fetch *f, void *ctx, enum nr_fetch_refusal why,
 		s->figures.malformed++;
 }
 
-static void
-on_event(struct nr_fetch *f, void *ctx, const struct nr_event *ev,
-    struct nr_view line)
-{
-	(void)f;
-	take(ctx, ev, line);
-}
-
 /* Some ids have been asked for, so many of which came. */
 struct asked {
 	struct nr_syncer	*s;
@@ -529,7 +535,8 @@ static int
 fetch_some(struct nr_syncer *s)
 {
 	static const struct nr_fetch_calls calls = {
-		on_asked, on_asked_refused, NULL, on_asked_end
+		.event = on_asked, .refused = on_asked_refused,
+		.end = on_asked_end
 	};
 	struct nr_fetch_options fo = {
 		.mode = NR_FETCH_ONCE, .idle_ms = s->o.answer_ms
@@ -1033,7 +1040,8 @@ static void
 page(struct nr_syncer *s)
 {
 	static const struct nr_fetch_calls calls = {
-		on_paged, on_refused, NULL, on_pages_end
+		.event = on_paged, .refused = on_refused,
+		.end = on_pages_end
 	};
 	struct nr_fetch_options fo = {
 		.mode = NR_FETCH_PAGES, .idle_ms = s->o.answer_ms
@@ -1167,24 +1175,131 @@ on_timer(void *ctx)
 
 /* ---- the peer --------------------------------------------------------------------------------------------- */
 
+static void
+stop_listening(struct nr_syncer *s)
+{
+	size_t i;
+
+	nr_timer_stop(s->ear_timer);
+	for (i = 0; s->ear != NULL && i < s->o.nfilters; i++)
+		if (s->ear[i].fetch != NULL) {
+			nr_fetch_cancel(s->ear[i].fetch);
+			s->ear[i].fetch = NULL;
+		}
+}
+
+/* All is compared again, after what is under way. */
+static void
+compare_again(struct nr_syncer *s)
+{
+	s->again = 1;
+	if (s->job == NOTHING && s->nranges == 0 && is_open(s))
+		next_range(s);
+}
+
+static void
+on_heard(struct nr_fetch *f, void *ctx, const struct nr_event *ev,
+    struct nr_view line)
+{
+	(void)f;
+	take(((struct ear *)ctx)->s, ev, line);
+}
+
+static void
+on_heard_refused(struct nr_fetch *f, void *ctx, enum nr_fetch_refusal why,
+    enum nr_verdict v)
+{
+	on_refused(f, ((struct ear *)ctx)->s, why, v);
+}
+
+static void
+on_live(struct nr_fetch *f, void *ctx)
+{
+	struct ear *e = ctx;
+
+	(void)f;
+	e->told = 0;
+	if (e->missed) {
+		e->missed = 0;
+		compare_again(e->s);
+	}
+}
+
+static void
+on_deaf(struct nr_fetch *f, void *ctx)
+{
+	(void)f;
+	((struct ear *)ctx)->missed = 1;
+}
+
+/* The relay will not have it: all is compared now and then instead. */
+static void
+on_heard_end(struct nr_fetch *f, void *ctx, enum nr_fetch_status status,
+    const char *text)
+{
+	struct ear *e = ctx;
+
+	(void)f;
+	e->fetch = NULL;
+	if (status == NR_FETCH_LOST)
+		return;
+	if (!e->told)
+		say(e->s, text);
+	e->told = 1;
+	nr_timer_set(e->s->ear_timer, e->s->o.answer_ms);
+}
+
 /* Before anything is compared, so that nothing falls between. */
 static int
 listen_live(struct nr_syncer *s)
 {
 	static const struct nr_fetch_calls calls = {
-		on_event, on_refused, NULL, NULL
+		.event = on_heard, .refused = on_heard_refused,
+		.live = on_live, .deaf = on_deaf, .end = on_heard_end
 	};
 	const struct nr_fetch_options fo = {
 		.mode = NR_FETCH_LIVE, .idle_ms = s->o.answer_ms
 	};
-	struct nr_fetch *f;
 	size_t i;
 	int rc = NR_OK;
 
 	for (i = 0; rc == NR_OK && i < s->o.nfilters; i++)
-		rc = nr_fetch_new(&f, s->fetcher, &s->o.filters[i], &fo,
-		    &calls, s);
+		if (s->ear[i].fetch == NULL)
+			rc = nr_fetch_new(&s->ear[i].fetch, s->fetcher,
+			    s->ear[i].filter, &fo, &calls, &s->ear[i]);
 	return rc;
+}
+
+static void
+on_ear_timer(void *ctx)
+{
+	struct nr_syncer *s = ctx;
+	int rc;
+
+	if (s->ending)
+		return;
+	if (!is_open(s))
+		nr_timer_set(s->ear_timer, s->o.answer_ms);
+	else if ((rc = listen_live(s)) != NR_OK)
+		fail(s, rc);
+	else
+		compare_again(s);
+}
+
+static int
+make_ears(struct nr_syncer *s)
+{
+	size_t i;
+
+	if (!s->o.follow || !(s->o.directions & NR_SYNC_DOWN))
+		return NR_OK;
+	if ((s->ear = calloc(s->o.nfilters, sizeof(s->ear[0]))) == NULL)
+		return ENOMEM;
+	for (i = 0; i < s->o.nfilters; i++) {
+		s->ear[i].s = s;
+		s->ear[i].filter = &s->o.filters[i];
+	}
+	return NR_OK;
 }
 
 static int
@@ -1255,13 +1370,16 @@ opened(struct nr_peer *p, void *ctx)
 		return;
 	}
 	rc = nr_fetcher_new(&s->fetcher, p);
-	if (rc == NR_OK && s->o.follow && (s->o.directions & NR_SYNC_DOWN))
+	if (rc == NR_OK && s->ear != NULL)
 		rc = listen_live(s);
 	if (rc == NR_OK && s->o.follow && (s->o.directions & NR_SYNC_UP))
 		rc = begin_feed(s);
 	/* After a connection that was lost, what is left of it; or all. */
-	if (rc == NR_OK && (s->nranges == 0 || s->figures.connections == 1))
+	if (rc == NR_OK && (s->nranges == 0 ||
+	    s->figures.connections == 1)) {
 		rc = all_ranges(s);
+		s->again = 0;
+	}
 	if (rc != NR_OK) {
 		fail(s, rc);
 		return;
@@ -1402,6 +1520,8 @@ nr_syncer_free(struct nr_syncer *s)
 	nr_peer_free(s->peer);
 	nr_timer_free(s->timer);
 	nr_timer_free(s->feed_timer);
+	nr_timer_free(s->ear_timer);
+	free(s->ear);
 	nr_side_free(s->side);
 	nr_snap_free(s->sn);
 	nr_ids_clear(&s->have);
@@ -1435,7 +1555,10 @@ make_parts(struct nr_syncer *s, const struct nr_url *url,
 	if (s->o.follow && (s->o.directions & NR_SYNC_UP) &&
 	    (rc = nr_idset_new(&s->recent, RECENT)) != NR_OK)
 		return rc;
-	if ((rc = nr_timer_new(&s->timer, s->net, on_timer, s)) != NR_OK ||
+	if ((rc = make_ears(s)) != NR_OK ||
+	    (rc = nr_timer_new(&s->timer, s->net, on_timer, s)) != NR_OK ||
+	    (rc = nr_timer_new(&s->ear_timer, s->net, on_ear_timer,
+	    s)) != NR_OK ||
 	    (rc = nr_timer_new(&s->feed_timer, s->net, on_feed_timer,
 	    s)) != NR_OK ||
 	    (rc = nr_peer_new(&s->peer, s->net, url, po, &peer_calls,

@@ -240,6 +240,64 @@ is([got.code, lines(got.out).length, lines(got.out).every(l => /^[0-9a-f]{64}$/.
 got = await run('sh', ['-c', `nr-req -q --stream -k 1 ${server.url} | head -1 | wc -l`])
 is(got.out.trim(), '1', 'it ends with its reader')
 
+// ---- streams that are interrupted
+{
+  // Closed by the relay, which is well otherwise.
+  const events = []
+  let live, again
+  const r = await relay(onReq((send, s, ws, m) => {
+    if (m[2].limit === 0) { if (live) again = true; live = { send, s }; send('EOSE', s) } else answer(events, m).forEach(a => send(...a))
+  }))
+  const s = stream('-k', '1', r.url)
+  ok(await until(() => r.requests.some(m => m[0] === 'REQ' && m[2].limit !== 0), 10000), 'a stream')
+  live.send('CLOSED', live.s, 'error: try again in 1 second')
+  const e = alice.sign(1, 'while it was closed')
+  events.push(e)
+  ok(await until(() => s.out.includes(e.id), 20000), 'that the relay has closed misses nothing', { again, requests: r.requests })
+  await s.stop()
+  r.stop()
+}
+{
+  // Away for longer than --overlap, and there in between for less than it takes.
+  let away = false
+  const r = await relay((ws, send, m) => {
+    if (away) ws.terminate()
+    else if (m?.[0] === 'REQ') send('EOSE', m[1])
+  })
+  const s = stream('-k', '1', '--overlap', '1s', r.url)
+  const gaps = () => r.requests.filter(m => m[0] === 'REQ' && m[2].since !== undefined)
+  ok(await until(() => r.requests.some(m => m[0] === 'REQ' && m[2].limit !== 0), 10000), 'another')
+  const before = r.connections, lost = now()
+  away = true
+  r.server.clients.forEach(c => c.terminate())
+  ok(await until(() => r.connections > before + 1 && now() > lost + 3, 30000), 'that is lost, over and over')
+  away = false
+  ok(await until(() => gaps().length > 0, 30000), 'asks for what was stored since')
+  ok(gaps()[0][2].since <= lost, 'the first time', [gaps()[0], lost])
+  await s.stop()
+  r.stop()
+}
+{
+  // What it will not say now.
+  let refused = 0, live
+  const r = await relay(onReq((send, s, ws, m) => {
+    if (m[2].since !== undefined && !refused++) send('CLOSED', s, 'blocked: not now')
+    else { send('EOSE', s); if (m[2].limit === 0) live = ws }
+  }))
+  const s = stream('-k', '1', '--overlap', '1s', r.url)
+  const gaps = () => r.requests.filter(m => m[0] === 'REQ' && m[2].since !== undefined).map(m => m[2].since)
+  ok(await until(() => r.requests.length > 1, 10000), 'a third')
+  live.terminate()
+  ok(await until(() => refused, 10000), 'that is refused')
+  const t = now()
+  ok(await until(() => now() > t + 2, 10000), 'and lost again')
+  live.terminate()
+  ok(await until(() => gaps().length > 1, 10000), 'asks again')
+  ok(gaps()[1] <= gaps()[0], 'for all of it', gaps())
+  await s.stop()
+  r.stop()
+}
+
 // ---- cables that are cut
 {
   const all = stored.map(e => e.id)

@@ -3,6 +3,7 @@ import net from 'node:net'
 import { writeFileSync } from 'node:fs'
 import { ok, is, done, serve, scratch, Client, Author, until, run, sleep, now, note } from './tap.mjs'
 import { wrong, ways } from './wrong.mjs'
+import { relay as paged, answer } from './bad.mjs'
 import { spawn } from 'node:child_process'
 
 const alice = new Author(), bob = new Author()
@@ -187,4 +188,33 @@ ok(await until(same, 30000), 'after the relay was away they are the same again')
 follow.kill('SIGTERM')
 ok(await until(() => follow.signalCode !== null || follow.exitCode !== null), 'a signal ends it', [follow.exitCode, follow.signalCode])
 ok(/"status":"stopped"/.test(out), 'with a summary', out)
+
+// ---- subscriptions that the relay closes
+const follows = url => {
+  const dir = fresh('f')
+  const p = spawn('nr-negentropy', ['-S', dir, '--follow', '--timeout', '1s', '--tries', '0', '-q', url], { stdio: 'ignore' })
+  process.on('exit', () => p.kill('SIGKILL'))
+  return { has: async id => (await ids(dir).catch(() => [])).includes(id),
+    stop: () => new Promise(done => { p.on('exit', done); p.kill('SIGTERM') }) }
+}
+for (const [reason, times] of [['error: try again in 1 second', 1], ['blocked: not so long', 1e9]]) {
+  const stored = [alice.sign(1, `before ${reason}`)]
+  let closed = 0, live
+  const rly = await paged((ws, send, m) => {
+    if (m?.[0] === 'NEG-OPEN') send('NOTICE', 'ERROR: bad msg: unknown cmd')
+    if (m?.[0] !== 'REQ') return
+    if (m[2].limit === 0 && closed > 0 && closed < times) { closed++; send('CLOSED', m[1], reason) }
+    else if (m[2].limit === 0) { live = () => { closed++; send('CLOSED', m[1], reason) }; send('EOSE', m[1]) }
+    else answer(stored, m).forEach(x => send(...x))
+  })
+  const fo = follows(rly.url)
+  ok(await until(() => fo.has(stored[0].id), 20000), 'following, by pages')
+  live()
+  const meanwhile = alice.sign(1, `after ${reason}`)
+  stored.push(meanwhile)
+  ok(await until(() => fo.has(meanwhile.id), 20000), `nothing is missed after "${reason}"`)
+  await fo.stop()
+  rly.stop()
+}
+
 done()
