@@ -128,6 +128,8 @@ try_next(struct nr_reconcile *r)
 
 	/* Until there is room, or the connection's end tells the caller. */
 	r->waiting = rc == EAGAIN;
+	if (r->waiting)
+		nr_timer_stop(r->timer);	/* it is not asked yet */
 	if (rc == NR_OK) {
 		r->figures->rounds++;
 		r->figures->bytes_up += r->message.len;
