@@ -92,7 +92,7 @@ struct nr_syncer {
 	struct nr_timer		*ear_timer;
 	int			 following;	/* the first time is over */
 	uint64_t		 feed;		/* the next number to send */
-	struct nr_idset		*recent;	/* that came from the relay */
+	struct nr_idset		*recent;	/* from the relay, or NULL */
 	int			 ending;
 	int			 closed;	/* nothing comes any more */
 	enum nr_sync_status	 status;
@@ -192,8 +192,7 @@ end(struct nr_syncer *s, enum nr_sync_status status, const char *text,
 	s->rc = rc;
 	snprintf(s->text, sizeof(s->text), "%s", text);
 	abandon(s);
-	if (nr_peer_state(s->peer) == NR_PEER_IDLE ||
-	    nr_peer_state(s->peer) == NR_PEER_WAITING)
+	if (nr_peer_state(s->peer) == NR_PEER_IDLE)
 		nr_timer_set(s->timer, 0);
 	else
 		nr_peer_close(s->peer);
@@ -316,11 +315,14 @@ select_side(struct nr_syncer *s)
 static void
 take(struct nr_syncer *s, const struct nr_event *ev, struct nr_view line)
 {
-	int rc, added;
+	int rc, added = 1;
 
-	s->figures.received++;
 	rc = s->recent == NULL ? NR_OK :
 	    nr_idset_add(s->recent, ev->id, &added);
+	/* A store knows what it has; where there is none, nobody does. */
+	if (rc == NR_OK && !added && s->o.st == NULL)
+		return;
+	s->figures.received++;
 	if (rc == NR_OK)
 		rc = s->spill.len > 0 ? EAGAIN : s->o.take(s->o.ctx, line);
 	if (rc == EAGAIN) {
@@ -766,6 +768,9 @@ on_need(void *ctx, const unsigned char id[32])
 {
 	struct nr_syncer *s = ctx;
 
+	/* Our side, being a list, does not learn that it has come. */
+	if (s->o.st == NULL && nr_idset_has(s->recent, id))
+		return NR_OK;
 	s->figures.need += !s->looking_again;
 	nr_peer_good(s->peer);
 	if (s->o.lacks != NULL)
@@ -1345,12 +1350,21 @@ keep_range(struct nr_syncer *s, enum job job, enum nr_fault_class why)
 	    s->now.depth);
 }
 
+/* Nothing is in flight any more: who waited for that may go on. */
+static void
+tell_room(struct nr_syncer *s)
+{
+	if (!s->ending && s->o.room != NULL)
+		s->o.room(s->o.ctx);
+}
+
 /* Pages go on from where they were. */
 static void
 page_on(struct nr_syncer *s)
 {
 	nr_fetcher_opened(s->fetcher);
 	pump(s);
+	tell_room(s);
 }
 
 static void
@@ -1388,6 +1402,7 @@ opened(struct nr_peer *p, void *ctx)
 	s->before = progress(s);
 	s->job = DRAINING;
 	pump(s);
+	tell_room(s);
 }
 
 static void
@@ -1473,7 +1488,8 @@ lost(struct nr_peer *p, void *ctx, const struct nr_fault *why, int64_t again)
 	if (job != NOTHING && job != PAGING && s->begun &&
 	    keep_range(s, job, why->class) != NR_OK)
 		fail(s, ENOMEM);
-	s->again = s->o.follow;
+	/* What was on its way up through a command is of any range. */
+	s->again = s->o.follow || s->o.offer != NULL;
 }
 
 static void
@@ -1552,7 +1568,8 @@ make_parts(struct nr_syncer *s, const struct nr_url *url,
 	if (s->o.st != NULL && ((rc = nr_snap_new(&s->sn, s->o.st)) != NR_OK ||
 	    (rc = nr_side_store(&s->side, s->o.st)) != NR_OK))
 		return rc;
-	if (s->o.follow && (s->o.directions & NR_SYNC_UP) &&
+	if (((s->o.follow && (s->o.directions & NR_SYNC_UP)) ||
+	    s->o.st == NULL) &&
 	    (rc = nr_idset_new(&s->recent, RECENT)) != NR_OK)
 		return rc;
 	if ((rc = make_ears(s)) != NR_OK ||

@@ -1,5 +1,6 @@
 // nr-negentropy with relays: good ones, bad ones, and a bad network.
 import net from 'node:net'
+import WebSocket from 'ws'
 import { writeFileSync } from 'node:fs'
 import { ok, is, done, serve, scratch, Client, Author, until, run, sleep, now, note } from './tap.mjs'
 import { wrong, ways } from './wrong.mjs'
@@ -22,6 +23,14 @@ const want = async (...stores) => { // the union, by the store's own rules
   const dir = scratch(`union${Math.random()}`)
   await run('nr-import', ['-q', '-nn', '-S', dir], all.join(''))
   return ids(dir)
+}
+// A way to a relay that does not let one event pass.
+async function proxied(url, id) {
+  return paged((ws, send, m) => {
+    if (!ws.way) { ws.way = new WebSocket(url); ws.way.onmessage = e => { if (!e.data.includes(`"id":"${id}"`)) ws.send(e.data) }; return }
+    const pass = () => ws.way.send(JSON.stringify(m))
+    if (ws.way.readyState === 1) pass(); else ws.way.addEventListener('open', pass)
+  })
 }
 let n = 0
 const fresh = name => scratch(`${name}${n++}`)
@@ -189,6 +198,24 @@ follow.kill('SIGTERM')
 ok(await until(() => follow.signalCode !== null || follow.exitCode !== null), 'a signal ends it', [follow.exitCode, follow.signalCode])
 ok(/"status":"stopped"/.test(out), 'with a summary', out)
 
+// ---- a command upwards, and a relay that goes away with all of it
+{
+  const stored = new Set(), up = pick(i => i < 1500)
+  let connections = 0
+  const rly = await paged((ws, send, m) => {
+    if (!m) { ws.first = connections++ === 0; ws.n = 0; return }
+    if (m[0] === 'NEG-OPEN') send('NOTICE', 'ERROR: bad msg: unknown cmd')
+    if (m[0] === 'REQ') answer([...stored].map(id => made.find(x => x.id === id)), m, { cap: 5000 }).forEach(x => send(...x))
+    if (m[0] !== 'EVENT') return
+    if (!ws.first) { stored.add(m[1].id); send('OK', m[1].id, true, '') }
+    else if (++ws.n === 500) setTimeout(() => ws.terminate(), 500)
+  })
+  const dir = await store('strained', up), all = await ids(dir)
+  r = await run('timeout', ['60', 'nr-negentropy', '-S', dir, '--up', '--policy-up', 'cat', rly.url])
+  is([r.code, [...stored].sort()], [0, all], 'what passes a command goes up, after all')
+  rly.stop()
+}
+
 // ---- subscriptions that the relay closes
 const follows = url => {
   const dir = fresh('f')
@@ -217,4 +244,17 @@ for (const [reason, times] of [['error: try again in 1 second', 1], ['blocked: n
   rly.stop()
 }
 
+// ---- a relay that lacks one of those it has told of, and no store here
+{
+  const honest = pick(i => i < 40), none = alice.sign(1, 'not there')
+  const rly = await serve(await store('told', [...honest, none]), '--set', 'max_future=100000000')
+  const before = await proxied(rly.url, none.id)
+  const some = scratch('nothing')
+  writeFileSync(some, jsonl([alice.sign(1, 'here')]))
+  r = await neg('--file', some, before.url)
+  const got = lines(r.out).map(l => JSON.parse(l).id)
+  is([got.length, new Set(got).size], [honest.length, honest.length], 'what has come to stdout does not come again')
+  is(report({ out: r.err }).missing, 1, 'what is not there is missing')
+  before.stop()
+}
 done()
