@@ -15,6 +15,7 @@
 #define PAGE		500	/* events, where the filter has no limit */
 #define PAGE_MOST	5000	/* that are asked for to get past one second */
 #define TIES_MAX	65536	/* ids of one second that are remembered */
+#define RAISES_CUT	20	/* of them, before that second is given up */
 #define RETRIES		10	/* of one page, after rate-limited: */
 #define RETRY_MS	1000
 #define RETRY_MAX_MS	60000
@@ -46,6 +47,7 @@ struct nr_fetch {
 	uint64_t		 best;		/* raw, in all attempts at it */
 	/* Over pages. */
 	uint64_t		 before_raise;	/* what it had at a smaller limit */
+	unsigned		 raises_cut;	/* of this second */
 	unsigned char		*ties;		/* ids at the time `tie' */
 	size_t			 nties, cap_ties;
 	int64_t			 tie;
@@ -407,6 +409,7 @@ static void
 go_below(struct nr_fetch *f)
 {
 	f->before_raise = 0;
+	f->raises_cut = 0;
 	f->limit = f->wanted;
 	f->nties = 0;
 	if (f->low <= 0 || (f->filter.has & NR_FILTER_SINCE &&
@@ -427,7 +430,7 @@ one_second(struct nr_fetch *f, int more)
 {
 	int full = f->events >= f->limit;
 
-	if (f->limit < PAGE_MOST && (full ||
+	if (f->limit < PAGE_MOST && f->raises_cut < RAISES_CUT && (full ||
 	    (more && f->events > f->before_raise))) {
 		f->before_raise = f->events;
 		f->limit = f->limit * 4 < PAGE_MOST ? f->limit * 4 : PAGE_MOST;
@@ -462,6 +465,7 @@ page_done(struct nr_fetch *f, int more, int finished)
 	}
 	/* After a cut, or a raise, the size comes back by and by. */
 	f->before_raise = 0;
+	f->raises_cut = 0;
 	f->limit = f->limit * 2 < f->wanted ? f->limit * 2 : f->wanted;
 	next_page(f, f->low);
 }
@@ -690,6 +694,8 @@ interrupt(struct nr_fetch *f)
 
 	if (f->asked && f->o.mode == NR_FETCH_PAGES && n > 0)
 		f->limit = n > 1 ? n / 2 : 1;
+	/* Smaller pages are answered, so it would come back for ever. */
+	f->raises_cut += f->asked && f->before_raise > 0;
 	f->asked = f->proving = f->proved = f->delayed = 0;
 	f->retries = 0;
 	f->before_raise = 0;

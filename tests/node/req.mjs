@@ -64,6 +64,20 @@ for (const [cap, hint, size] of [[500, false, 20], [500, true, 20], [30, false, 
   r.stop()
 }
 
+{
+  // One second is never had whole: it hangs up instead.
+  const r = await relay((ws, send, m) => {
+    if (m?.[0] !== 'REQ') return
+    const some = answer(notes, m)
+    if (some.length < 30) some.forEach(a => send(...a))
+    else { some.slice(0, 10).forEach(a => send(...a)); ws.close() }
+  })
+  const got = await run('timeout', ['60', 'nr-req', '--report', 'report', '-k', '1', '--paginate', '-l', '20', '--retries', '3', r.url])
+  is([got.code, report()[0].status], [1, 'partial'], 'a second that is cut off each time is given up')
+  ok(notes.filter(e => e.created_at < 1700000000).every(e => got.out.includes(e.id)), 'what is older comes')
+  r.stop()
+}
+
 // ---- relays that misbehave
 const good = alice.sign(1, 'good'), other = alice.sign(7, '+')
 const broken = { ...alice.sign(1, 'broken'), content: 'changed' }
