@@ -79,6 +79,7 @@ struct nr_syncer {
 	unsigned		 blocked;	/* in a row */
 	int			 again;		/* all of it, after this */
 	int			 looking_again;	/* for what was missing */
+	int			 refused;	/* to wait, when it is drained */
 	int			 wants_proof;
 	struct nr_ids		 have, need, once_more;
 	struct asked		*asked;
@@ -130,6 +131,7 @@ abandon(struct nr_syncer *s)
 	nr_reconcile_free(s->rec);
 	s->rec = NULL;
 	s->job = NOTHING;
+	s->refused = 0;
 	nr_ids_clear(&s->have);
 	nr_ids_clear(&s->need);
 	nr_ids_clear(&s->once_more);
@@ -456,16 +458,27 @@ free_all_asked(struct nr_syncer *s)
 		free_asked(s->asked);
 }
 
-/* For ever means that it will be tried again. */
+/*
+ * For ever means that it will be tried again; over this connection, since
+ * others would be made, and refused, one after the other.
+ */
 static void
 refused_reading(struct nr_syncer *s, enum nr_fetch_status status,
     const char *text)
 {
-	if (s->o.follow)
-		nr_peer_fail(s->peer, NR_FAULT_TIMEOUT, text);
-	else
+	if (!s->o.follow)
 		end(s, status == NR_FETCH_TIMEOUT ? NR_SYNC_LOST :
 		    NR_SYNC_REFUSED, text, 0);
+	else if (status == NR_FETCH_TIMEOUT)
+		nr_peer_fail(s->peer, NR_FAULT_TIMEOUT, text);
+	else {
+		if (!s->refused)
+			say(s, text);
+		s->refused = 1;
+		nr_ids_clear(&s->need);
+		nr_ids_clear(&s->once_more);
+		pump(s);
+	}
 }
 
 /*
@@ -1089,6 +1102,13 @@ next_range(struct nr_syncer *s)
 	struct range was = s->now;
 	int rc;
 
+	if (s->refused) {
+		s->refused = 0;
+		s->again = 1;
+		s->job = NOTHING;
+		nr_timer_set(s->timer, s->o.answer_ms);
+		return;
+	}
 	if (s->nranges == 0 && s->o.offered != NULL && !s->o.follow &&
 	    !(s->o.offered(s->o.ctx) && nr_upload_idle(s->upload)))
 		return;		/* still draining */

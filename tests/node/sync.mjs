@@ -244,6 +244,20 @@ for (const [reason, times] of [['error: try again in 1 second', 1], ['blocked: n
   rly.stop()
 }
 
+{
+  // New events it gives, but none of those that it has.
+  const rly = await paged((ws, send, m) => {
+    if (m?.[0] === 'NEG-OPEN') send('NOTICE', 'ERROR: bad msg: unknown cmd')
+    if (m?.[0] === 'REQ') send(...(m[2].limit === 0 ? ['EOSE', m[1]] : ['CLOSED', m[1], 'blocked: not these']))
+  })
+  const fo = follows(rly.url)
+  const asked = () => rly.requests.filter(m => m[0] === 'REQ' && m[2].limit !== 0).length
+  ok(await until(() => asked() > 4, 30000), 'what is refused is asked for now and then')
+  is(rly.connections, 1, 'and no connection made for it')
+  await fo.stop()
+  rly.stop()
+}
+
 // ---- a relay that lacks one of those it has told of, and no store here
 {
   const honest = pick(i => i < 40), none = alice.sign(1, 'not there')
