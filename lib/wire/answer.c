@@ -368,7 +368,7 @@ character(const char *p, const char *end)
 void
 nr_answer_show(char *out, size_t size, struct nr_view text)
 {
-	const char *p = text.p, *end = text.p + text.len;
+	const char *p = text.len > 0 ? text.p : "", *end = p + text.len;
 	char one[12];
 	size_t k, n, len = 0;
 
