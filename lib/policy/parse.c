@@ -681,11 +681,21 @@ is_same_state(const struct nr_kept_state *k, const char *path, uint64_t size)
 	    k->path != NULL && strcmp(k->path, path) == 0);
 }
 
+/* A file that is there but of another size forgets all it knew. */
 static int
-new_state(struct nr_parser *p, const char *path)
+forgets(const char *path, uint64_t size)
 {
+	struct stat st;
+
+	return path != NULL && stat(path, &st) == 0 && st.st_size > 0 &&
+	    (uint64_t)st.st_size != size / 4096 * 4096;
+}
+
+static int
+new_state(struct nr_parser *p, const char *path, int dry)
+{
+	int rc, forgotten = forgets(path, p->r->state_size);
 	struct nr_kept_state *k;
-	int rc;
 
 	if ((k = calloc(1, sizeof(*k))) == NULL)
 		return ENOMEM;
@@ -694,12 +704,18 @@ new_state(struct nr_parser *p, const char *path)
 	if (path != NULL && (k->path = strdup(path)) == NULL)
 		rc = ENOMEM;
 	else
-		rc = nr_state_open(&k->state, path, (size_t)k->size, NULL);
+		rc = nr_state_open(&k->state, path, (size_t)k->size, dry,
+		    NULL);
 	p->r->kept = k;		/* freed with the rules */
+	if (rc == NR_OK && forgotten)
+		p->calls->wrong(p->calls->ctx, path, 0, 0, "is of another "
+		    "size than before: what it knew is forgotten");
 	if (rc == NR_OK || rc == ENOMEM)
 		return rc;
 	p->failed_line = 0;
-	nr_parse_wrong(p, NULL, "%s: %s", path, nr_strerror(rc));
+	nr_parse_wrong(p, NULL, "%s: %s", path, rc == EEXIST ?
+	    "is something else than the state of a policy" :
+	    nr_strerror(rc));
 	return NR_EINVAL;
 }
 
@@ -707,15 +723,14 @@ static int
 open_state(struct nr_parser *p, const struct nr_rules *before, int dry)
 {
 	struct nr_rules *r = p->r;
-	const char *path = dry ? NULL : r->state_path;
 	int rc = NR_OK;
 
-	if (before != NULL && is_same_state(before->kept, path,
+	if (before != NULL && is_same_state(before->kept, r->state_path,
 	    r->state_size)) {
 		__atomic_add_fetch(&before->kept->refs, 1, __ATOMIC_RELAXED);
 		r->kept = before->kept;
 	} else
-		rc = new_state(p, path);
+		rc = new_state(p, r->state_path, dry);
 	r->state = r->kept == NULL ? NULL : r->kept->state;
 	return rc;
 }

@@ -66,7 +66,7 @@ swap(_Atomic uint64_t *x, uint64_t *from, uint64_t to)
 
 int
 nr_state_open(struct nr_state **out, const char *path, size_t bytes,
-    int *fresh)
+    int private, int *fresh)
 {
 	struct nr_state *s;
 	int made, rc;
@@ -76,7 +76,7 @@ nr_state_open(struct nr_state **out, const char *path, size_t bytes,
 	if ((s = calloc(1, sizeof(*s))) == NULL)
 		return ENOMEM;
 	if ((rc = nr_statefile_open(&s->file, path, bytes / 4096 * 4096,
-	    &made)) != NR_OK) {
+	    private, &made)) != NR_OK) {
 		free(s);
 		return rc;
 	}
@@ -250,9 +250,9 @@ again:
 	if ((e = find(s, hash, BUCKET, now / SECOND)) == NULL)
 		return 0;
 	b.full_at = (int64_t)BODY(value_of(e, BUCKET, &raw));
-	/* Later only where the clock went back, or the rate was another. */
+	/* Later only where the clock went back: nothing is known of then. */
 	if (b.full_at > now + (int64_t)most)
-		b.full_at = now + (int64_t)most;
+		b.full_at = 0;
 	if ((wait = nr_bucket_try(&b, r, n, now)) > 0)
 		return wait;
 	if (!swap(&e->value, &raw, MAKE(BUCKET, (uint64_t)b.full_at)))

@@ -19,8 +19,8 @@
  * older than the crash.  It must not be cut while it is in use.
  *
  * Times: ns are of the wall clock, because they outlive the machine's
- * uptime.  Where that clock goes back, nobody waits for longer than the
- * rate says.
+ * uptime.  Where that clock goes back by more than a bucket takes to fill,
+ * the bucket is full.
  */
 #ifndef NR_POLICY_STATE_H
 #define NR_POLICY_STATE_H
@@ -40,6 +40,8 @@ struct nr_state;
  * Open the table in the file path, which is made where there is none, or
  * one of this size; or in memory, where path is NULL.
  *
+ * private  what is written is seen by nobody else, nor afterwards; a file
+ *	    that is not there, or of another size, is not made
  * bytes    of the whole file, from NR_STATE_MIN to NR_STATE_MAX; rounded
  *	    down to a multiple of 4096
  * fresh    whether it was empty, because there was no file or one of
@@ -50,7 +52,7 @@ struct nr_state;
  *	    reserved.
  */
 int	nr_state_open(struct nr_state **out, const char *path, size_t bytes,
-	    int *fresh);
+	    int private, int *fresh);
 void	nr_state_close(struct nr_state *s);		/* NULL is allowed */
 
 /*

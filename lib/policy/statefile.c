@@ -54,9 +54,11 @@ head_is(const struct head *h, size_t bytes)
 }
 
 static int
-map(struct nr_statefile *f, int fd, size_t bytes, const struct head *h)
+map(struct nr_statefile *f, int fd, size_t bytes, int private,
+    const struct head *h)
 {
-	int flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
+	int flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS :
+	    private ? MAP_PRIVATE : MAP_SHARED;
 	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, flags, fd, 0);
 
 	if (p == MAP_FAILED)
@@ -127,12 +129,12 @@ is_at(int fd, const char *path)
 
 /*
  * Map what fd has, where it is of the right shape: 1; 0 where it is not;
- * -1 and *rc where that cannot be known.
+ * -1 and *rc where that cannot be known, or it is not a state at all.
  */
 static int
-use(struct nr_statefile *f, int fd, size_t bytes, int *rc)
+use(struct nr_statefile *f, int fd, size_t bytes, int private, int *rc)
 {
-	struct head h;
+	struct head h = { .version = 0 };
 	struct stat st;
 
 	if (fstat(fd, &st) != 0) {
@@ -143,15 +145,19 @@ use(struct nr_statefile *f, int fd, size_t bytes, int *rc)
 		*rc = EINVAL;
 		return -1;
 	}
-	if ((uintmax_t)st.st_size != bytes ||
-	    pread(fd, &h, sizeof(h), 0) != (ssize_t)sizeof(h) ||
-	    !head_is(&h, bytes))
+	/* What somebody has mistaken for one is not ours to replace. */
+	if (st.st_size > 0 && (pread(fd, &h, sizeof(h), 0) < 0 ||
+	    memcmp(h.magic, MAGIC, sizeof(h.magic)) != 0)) {
+		*rc = EEXIST;
+		return -1;
+	}
+	if ((uintmax_t)st.st_size != bytes || !head_is(&h, bytes))
 		return 0;
-	if ((st.st_mode & 077) != 0 && fchmod(fd, 0600) != 0) {
+	if (!private && (st.st_mode & 077) != 0 && fchmod(fd, 0600) != 0) {
 		*rc = errno;
 		return -1;
 	}
-	*rc = map(f, fd, bytes, &h);
+	*rc = map(f, fd, bytes, private, &h);
 	return *rc == NR_OK ? 1 : -1;
 }
 
@@ -180,7 +186,7 @@ attempt(struct nr_statefile *f, const char *path, size_t bytes, int *made,
 			nanosleep(&pause, NULL);
 	} else if (!is_at(fd, path)) {
 		done = 0;
-	} else if ((done = use(f, fd, bytes, rc)) == 0) {
+	} else if ((done = use(f, fd, bytes, 0, rc)) == 0) {
 		*rc = make(path, bytes, 1, &mine);
 		*made |= mine;
 		done = *rc != NR_OK;
@@ -190,20 +196,45 @@ attempt(struct nr_statefile *f, const char *path, size_t bytes, int *made,
 	return done != 0;
 }
 
-int
-nr_statefile_open(struct nr_statefile *f, const char *path, size_t bytes,
-    int *fresh)
+static int
+use_memory(struct nr_statefile *f, size_t bytes)
 {
 	struct head h;
+	int rc = new_head(&h, bytes);
+
+	return rc != NR_OK ? rc : map(f, -1, bytes, 1, &h);
+}
+
+/* What the file says now, or would say: for one who changes nothing. */
+static int
+use_privately(struct nr_statefile *f, const char *path, size_t bytes,
+    int *fresh)
+{
+	int fd, done, rc = NR_OK;
+
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0 && errno != ENOENT)
+		return errno;
+	done = fd < 0 ? 0 : use(f, fd, bytes, 1, &rc);
+	if (fd >= 0)
+		close(fd);
+	if (done != 0)
+		return rc;
+	*fresh = 1;
+	return use_memory(f, bytes);
+}
+
+int
+nr_statefile_open(struct nr_statefile *f, const char *path, size_t bytes,
+    int private, int *fresh)
+{
 	int i, rc;
 
-	*fresh = 0;
-	if (path == NULL) {
-		*fresh = 1;
-		if ((rc = new_head(&h, bytes)) != NR_OK)
-			return rc;
-		return map(f, -1, bytes, &h);
-	}
+	*fresh = path == NULL;
+	if (path == NULL)
+		return use_memory(f, bytes);
+	if (private)
+		return use_privately(f, path, bytes, fresh);
 	for (i = 0; i < ATTEMPTS; i++)
 		if (attempt(f, path, bytes, fresh, &rc))
 			return rc;

@@ -22,7 +22,7 @@ struct nr_statefile {
 
 /* As nr_state_open() says; bytes are a multiple of 4096. */
 int	nr_statefile_open(struct nr_statefile *f, const char *path,
-	    size_t bytes, int *fresh);
+	    size_t bytes, int private, int *fresh);
 void	nr_statefile_close(struct nr_statefile *f);
 
 #endif

@@ -34,7 +34,7 @@ open_state(const char *name, size_t bytes, int expect_fresh)
 	struct nr_state *s = NULL;
 	int fresh = -1;
 
-	assert_int_equal(nr_state_open(&s, name, bytes, &fresh), NR_OK);
+	assert_int_equal(nr_state_open(&s, name, bytes, 0, &fresh), NR_OK);
 	assert_int_equal(fresh, expect_fresh);
 	return s;
 }
@@ -111,8 +111,11 @@ test_clock_goes_back(void **state)
 	for (i = 0; i < 5; i++)
 		assert_int_equal(nr_state_take(s, &r, "a", 1, 1, now), 0);
 	now -= DAY * SECOND;
+	for (i = 0; i < 5; i++)
+		assert_int_equal(nr_state_take(s, &r, "a", 1, 1, now), 0);
 	assert_int_equal(nr_state_take(s, &r, "a", 1, 1, now), 6 * SECOND);
 	now += 6 * SECOND;
+	assert_int_equal(nr_state_take(s, &r, "a", 1, 1, now), 0);
 	assert_int_equal(nr_state_take(s, &r, "a", 1, 1, now), 6 * SECOND);
 	nr_state_learn(s, who, START + DAY);
 	assert_int_equal(nr_state_author(s, who), START + DAY);
@@ -325,7 +328,11 @@ test_damaged(void **state)
 	(void)state;
 	put_file("", 0);
 	nr_state_close(open_state(path, BIG, 1));
+	assert_int_equal(unlink(path), 0);
 	put_file("something else", 14);
+	assert_int_equal(nr_state_open(&s, path, BIG, 0, NULL), EEXIST);
+	assert_int_equal(nr_state_open(&s, path, BIG, 1, NULL), EEXIST);
+	assert_int_equal(unlink(path), 0);
 	nr_state_close(open_state(path, BIG, 1));
 	assert_int_equal(truncate(path, BIG / 2), 0);
 	nr_state_close(open_state(path, BIG, 1));
@@ -352,6 +359,33 @@ test_damaged(void **state)
 	assert_int_equal(unlink(path), 0);
 }
 
+/* A private one sees what is there, and leaves it as it is. */
+static void
+test_private(void **state)
+{
+	struct nr_rate r = { 3, 86400 * SECOND, 3 };
+	int64_t now = START * SECOND;
+	struct nr_state *s, *mine;
+	int fresh;
+
+	(void)state;
+	assert_int_equal(nr_state_open(&mine, path, BIG, 1, &fresh), NR_OK);
+	assert_int_equal(fresh, 1);
+	assert_int_equal(access(path, F_OK), -1);
+	nr_state_close(mine);
+	s = open_state(path, BIG, 1);
+	assert_int_equal(nr_state_take(s, &r, "a", 1, 2, now), 0);
+	assert_int_equal(nr_state_open(&mine, path, BIG, 1, &fresh), NR_OK);
+	assert_int_equal(fresh, 0);
+	assert_int_equal(nr_state_take(mine, &r, "a", 1, 1, now), 0);
+	assert_true(nr_state_take(mine, &r, "a", 1, 1, now) > 0);
+	nr_state_close(mine);
+	assert_int_equal(nr_state_take(s, &r, "a", 1, 1, now), 0);
+	assert_true(nr_state_take(s, &r, "a", 1, 1, now) > 0);
+	nr_state_close(s);
+	assert_int_equal(unlink(path), 0);
+}
+
 static void
 test_refuses(void **state)
 {
@@ -359,13 +393,13 @@ test_refuses(void **state)
 	char other[80];
 
 	(void)state;
-	assert_int_equal(nr_state_open(&s, path, 100, NULL), EINVAL);
-	assert_int_equal(nr_state_open(&s, path, SIZE_MAX, NULL), EINVAL);
-	assert_int_equal(nr_state_open(&s, dir, BIG, NULL), EINVAL);
+	assert_int_equal(nr_state_open(&s, path, 100, 0, NULL), EINVAL);
+	assert_int_equal(nr_state_open(&s, path, SIZE_MAX, 0, NULL), EINVAL);
+	assert_int_equal(nr_state_open(&s, dir, BIG, 0, NULL), EINVAL);
 	snprintf(other, sizeof(other), "%s/none/state", dir);
-	assert_int_equal(nr_state_open(&s, other, BIG, NULL), ENOENT);
+	assert_int_equal(nr_state_open(&s, other, BIG, 0, NULL), ENOENT);
 	assert_int_equal(mkfifo(path, 0600), 0);
-	assert_int_equal(nr_state_open(&s, path, BIG, NULL), EINVAL);
+	assert_int_equal(nr_state_open(&s, path, BIG, 0, NULL), EINVAL);
 	assert_int_equal(unlink(path), 0);
 	assert_null(s);
 	nr_state_close(NULL);
@@ -441,7 +475,7 @@ test_processes(void **state)
 		assert_true((pid[i] = fork()) >= 0);
 		if (pid[i] > 0)
 			continue;
-		if (nr_state_open(&s, path, BIG, NULL) != NR_OK)
+		if (nr_state_open(&s, path, BIG, 0, NULL) != NR_OK)
 			_exit(255);
 		for (n = 0; nr_state_take(s, &r, "x", 1, 1,
 		    START * SECOND) == 0 && n < 200; n++)
@@ -473,7 +507,7 @@ test_kill(void **state)
 	for (round = 0; round < 30; round++) {
 		assert_true((pid = fork()) >= 0);
 		if (pid == 0) {
-			if (nr_state_open(&s, path, NR_STATE_MIN * 2, NULL))
+			if (nr_state_open(&s, path, NR_STATE_MIN * 2, 0, NULL))
 				_exit(1);
 			for (i = 0;; i++) {
 				key_of(who, i % 5000);
@@ -487,7 +521,7 @@ test_kill(void **state)
 		assert_int_equal(waitpid(pid, &status, 0), pid);
 		assert_true(WIFSIGNALED(status));
 		assert_int_equal(nr_state_open(&s, path, NR_STATE_MIN * 2,
-		    NULL), NR_OK);
+		    0, NULL), NR_OK);
 		for (i = 0; i < 500; i++) {
 			key_of(who, i);
 			assert_in_range(nr_state_take(s, &r, who, 32, 1,
@@ -510,7 +544,8 @@ main(void)
 		cmocka_unit_test(test_gives_up_the_least),
 		cmocka_unit_test(test_alike), cmocka_unit_test(test_restart),
 		cmocka_unit_test(test_hides_keys),
-		cmocka_unit_test(test_damaged), cmocka_unit_test(test_refuses),
+		cmocka_unit_test(test_damaged),
+		cmocka_unit_test(test_private), cmocka_unit_test(test_refuses),
 		cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_processes), cmocka_unit_test(test_kill)
 	};
