@@ -211,6 +211,8 @@ install: all
 	$(foreach n,$(names),$(INSTALL) -m 644 contrib/completions/nr.fish \
 	    '$(dest)/$(fishdir)/$n.fish' &&) :
 	$(INSTALL) -m 644 $(docs) '$(dest)/share/doc/nr'
+	$(INSTALL) -d '$(dest)/share/nr/policies'
+	$(INSTALL) -m 644 contrib/policies/*.rules '$(dest)/share/nr/policies'
 
 uninstall:
 	cd '$(dest)' && rm -f $(addprefix bin/,$(names)) \
@@ -219,6 +221,8 @@ uninstall:
 	    $(addprefix $(bashdir)/,$(names)) \
 	    $(patsubst %,$(fishdir)/%.fish,$(names)) \
 	    $(addprefix share/doc/nr/,$(docs))
+	rm -rf '$(dest)/share/nr/policies'
+	[ ! -d '$(dest)/share/nr' ] || rmdir '$(dest)/share/nr'
 	[ ! -d '$(dest)/share/doc/nr' ] || rmdir '$(dest)/share/doc/nr'
 
 clean:

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,8 @@
 #include "util/err.h"
 #include "util/hex.h"
 #include "util/pool.h"
+#include "util/times.h"
+#include "wire/ip.h"
 
 static const char usage[] =
     "usage: nr-policy -f rules [-q] [-j threads] [-m bytes] [-r file]\n"
@@ -81,6 +84,26 @@ nr_policy_load(const struct nr_policy_options *o)
 	return r;
 }
 
+#define TROUBLE_MS	5000	/* between two words about it */
+
+void
+nr_policy_trouble(const struct nr_eval *e)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	static int64_t last;
+	static uint64_t n;
+	int64_t now = nr_now_ms();
+
+	pthread_mutex_lock(&lock);
+	n++;
+	if (last == 0 || now - last >= TROUBLE_MS) {
+		nr_say("%s: %s (%" PRIu64 " time%s so far)",
+		    nr_rule_place(e->decided), e->msg, n, n == 1 ? "" : "s");
+		last = now;
+	}
+	pthread_mutex_unlock(&lock);
+}
+
 static void
 check_file(struct nr_policy_options *o)
 {
@@ -131,6 +154,18 @@ source_of(const char *text)
 	    "not %s", text);
 }
 
+/* An address, or a relay's URL, as plugins are told. */
+static void
+check_from(const struct nr_policy_options *o)
+{
+	struct nr_ip ip;
+
+	if (o->from != NULL && strstr(o->from, "://") == NULL &&
+	    !nr_ip_parse(&ip, o->from, strlen(o->from)))
+		nr_bad_usage("--from: neither an address nor a URL: %s",
+		    o->from);
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -153,7 +188,7 @@ main(int argc, char *argv[])
 	struct nr_policy_options o = {
 		.limits = nr_event_limits_pipe, .source = NR_FROM_IMPORT
 	};
-	int ch, plugin = 0, test = 0, source = 0, status;
+	int ch, plugin = 0, test = 0, source = 0, dry = 0, status;
 
 	nr_tool_init(argv[0], usage);
 	o.threads = nr_pool_cores();
@@ -188,7 +223,7 @@ main(int argc, char *argv[])
 			o.created_at = 1;
 			break;
 		case OPT_DRY:
-			o.dry = 1;
+			o.dry = dry = 1;
 			break;
 		case OPT_EXPLAIN:
 			o.explain = o.dry = 1;
@@ -213,6 +248,11 @@ main(int argc, char *argv[])
 	    optind < argc))
 		nr_bad_usage("--plugin takes its requests from stdin, and "
 		    "goes with -f and -q alone");
+	if (test && optind < argc)
+		nr_bad_usage("-T takes no events");
+	if (dry && o.explain)
+		nr_bad_usage("--dry-run or --explain");
+	check_from(&o);
 	if (test) {
 		check_file(&o);
 		return NR_EX_OK;

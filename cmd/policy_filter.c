@@ -40,7 +40,7 @@ struct job {
 };
 
 struct totals {
-	uint64_t	action[3], invalid;
+	uint64_t	action[3], invalid, failed;
 };
 
 struct run {
@@ -269,6 +269,10 @@ deliver_line(struct run *run, struct item *item, const char *file,
 	const struct nr_eval *e = &item->eval;
 
 	run->totals.action[e->action]++;
+	if (e->failed) {
+		run->totals.failed++;
+		nr_policy_trouble(e);
+	}
 	if (e->decided == NULL)
 		run->defaults[e->action]++;
 	if (run->o->explain || (e->action != NR_ACCEPT &&
@@ -428,6 +432,8 @@ nr_policy_filter(const struct nr_policy_options *o, char **files, int nfiles)
 	    run.totals.action[NR_REJECT],
 	    run.totals.action[NR_SHADOW_REJECT]);
 	finish(&run);
+	if (run.totals.failed > 0)
+		return NR_EX_ENV;
 	return run.totals.invalid + run.totals.action[NR_REJECT] +
 	    run.totals.action[NR_SHADOW_REJECT] > 0 ? NR_EX_NO : NR_EX_OK;
 }

@@ -166,8 +166,8 @@ take_fresh(struct run *run)
 	unref(run->set);
 	run->set = new_set(fresh);
 	nr_commands_keep(run->commands, fresh);
-	nr_say("%s: read again, %zu rules", run->o->path,
-	    nr_rules_count(fresh));
+	nr_say("%s: read again, %zu rule%s", run->o->path,
+	    nr_rules_count(fresh), nr_rules_count(fresh) == 1 ? "" : "s");
 }
 
 /* ---- answering ---------------------------------------------------------------------- */
@@ -279,6 +279,8 @@ go_on(struct run *run, struct waiting *w)
 		    on_answer, w);
 		return;
 	}
+	if (w->eval.failed)
+		nr_policy_trouble(&w->eval);
 	answer(run, &w->rq, w->eval.action, w->eval.msg);
 	nr_eval_end(&w->eval);
 	nr_buf_free(&w->copy);
@@ -320,6 +322,8 @@ judge(struct run *run, struct nr_request *rq)
 		set_aside(run, &e);
 		return;
 	}
+	if (e.failed)
+		nr_policy_trouble(&e);
 	answer(run, rq, e.action, e.msg);
 	nr_eval_end(&e);
 }

@@ -141,6 +141,32 @@ req 9 >requests
 rc 0 'whoever was accepted' sh -c 'nr-policy --plugin -f rules <requests'
 is 'is not new'		accept "$(jq -r .action out)"
 
+# ---- a dry run sees what is known, and changes nothing
+printf 'set state "dry" 64K\nlimit 3/d by author\nreject "new" new\n' >rules
+{ ev 1; ev 2; } >two
+rc 1 'nothing is known'	nr-policy -q -f rules --explain two
+ok 'no file is made'	test ! -e dry
+printf 'set state "dry" 64K\nlimit 3/d by author\nscore 1 new\n' >rules
+rc 0 'two of three'	nr-policy -q -f rules two
+rc 1 'a dry run'	nr-policy -q -f rules --explain two
+is 'counts from there'	'accept reject' "$(jq -r .action out | paste -sd ' ')"
+rc 0 'and counts nothing'	sh -c 'head -1 two | nr-policy -q -f rules'
+echo 'my list' >mylist
+printf 'set state "mylist"\n' >rules
+rc 2 'what is no state'	nr-policy -f rules two
+like 'is refused'	'mylist: is something else than the state of a policy' err
+is 'and stays'		'my list' "$(cat mylist)"
+rc 2 'also by -T'	nr-policy -f rules -T
+printf 'set state "dry" 128K\n' >rules
+rc 0 'another size'	nr-policy -f rules two
+like 'is told'		'dry: is of another size than before' err
+# A clock that goes back: an export is newest first.
+for i in 9 8 7 6 5 4 3 2 1; do ev $i "{created_at: (1700000000 + $i * 600)}"; done >back
+echo 'limit 2/min by author' >rules
+rc 0 'backwards'	nr-policy -q -f rules --clock created_at back
+rc 2 'no address'	nr-policy -f rules --from 1.2.3 two
+rc 2 'no folder'	sh -c 'echo "hold \"nowhere/x\"" >rules; nr-policy -f rules -T'
+
 # ---- hold and learn
 cat >rules <<'END'
 table <known> keys file "known"
@@ -159,7 +185,7 @@ is 'who is known'	"# those we know
 $alice" "$(cat known)"
 like 'why'		'"message":"blocked: held until the operator has seen it"' refused
 printf 'set hold-max 100\nhold "full.jsonl"\n' >rules
-rc 1 'a file that is full' nr-policy -f rules -r refused events
+rc 3 'a file that is full' nr-policy -f rules -r refused events
 ok 'grows no more'	test ! -s full.jsonl
 like 'and that is told'	'error: it cannot be held' refused
 rm held.jsonl
@@ -206,7 +232,8 @@ is 'many in flight'	'500 accept' "$(jq -r .action out | sort | uniq -c | sed 's/
 for bad in 'exit 0' 'sleep 1000' 'yes nonsense' 'echo {\"id\":\"x\",\"action\":\"accept\"}; cat' 'head -c 100000000 /dev/zero; sleep 100' 'no-such-command'; do
 	printf 'reject "before" kind 8\nexec "%s" timeout 300ms kind 1\naccept\n' \
 	    "$(printf %s "$bad" | sed 's/["\\]/\\&/g')" >rules
-	rc 1 "a plugin that is none: $bad" nr-policy -f rules --explain events
+	rc 3 "a plugin that is none: $bad" nr-policy -f rules --explain events
+	like 'is told'	'rules:2: error: the policy cannot be asked' err
 	is 'fails closed, and the others go on' 'reject error reject before accept' \
 	    "$(jq -r '.action + " " + (.message | sub(":.*"; ""))' out | sed -n '1p;3p;4p' | paste -sd ' ' | sed 's/ $//')"
 done

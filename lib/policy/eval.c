@@ -630,6 +630,7 @@ hold(struct nr_eval *e, struct nr_rules_thread *t,
 
 	if (!(flags & NR_EVAL_DRY))
 		rc = append(rule->path, e->rq->event, e->rules->hold_max);
+	e->failed = rc != NR_OK;
 	decide(e, t, rule, NR_REJECT, rc == NR_OK ? message_of(rule,
 	    "blocked: held until the operator has seen it") :
 	    "error: it cannot be held for the operator now");
@@ -797,6 +798,7 @@ nr_eval_answer(struct nr_eval *e, struct nr_rules_thread *t, unsigned flags,
 {
 	const struct nr_rule *rule = &e->rules->rule[e->at];
 
+	e->failed = failed;
 	if (failed)
 		decide(e, t, rule, NR_REJECT, "error: the policy cannot be "
 		    "asked, try again later");

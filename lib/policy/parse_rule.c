@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "util/err.h"
 #include "util/number.h"
@@ -422,11 +423,30 @@ read_score(struct nr_parser *p, struct nr_rule *rule)
 		    "0", WEIGHT_MAX);
 }
 
+/* A file that is to be written to is in a folder that is there. */
+static void
+check_folder(struct nr_parser *p, const struct nr_token *at, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char *folder = slash == NULL ? strdup(".") :
+	    strndup(path, (size_t)(slash - path) + 1);
+
+	if (folder == NULL)
+		nr_parse_memory(p);
+	else if (access(folder, W_OK | X_OK) != 0)
+		nr_parse_wrong(p, at, "%s: %s", path, nr_strerror(errno));
+	free(folder);
+}
+
 static void
 read_hold(struct nr_parser *p, struct nr_rule *rule)
 {
-	check_asks(p, rule, &p->t, "hold", WRITE);
+	struct nr_token at = p->t;
+
+	check_asks(p, rule, &at, "hold", WRITE);
 	rule->path = nr_parse_path(p, "the file's name");
+	if (rule->path != NULL)
+		check_folder(p, &at, rule->path);
 }
 
 /* learn author <table>, learn tags <table> */

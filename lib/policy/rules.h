@@ -100,6 +100,7 @@ struct nr_eval {
 	const struct nr_rule	*decided;	/* NULL: the default */
 	const struct nr_rule	*scored[16];	/* the first that did */
 	unsigned		 nscored;
+	int			 failed;	/* closed, since a rule could not act */
 	char			 msg[NR_DECISION_MSG];
 };
 
