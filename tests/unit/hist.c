@@ -72,5 +72,5 @@ main(void)
 		cmocka_unit_test(test_edges),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return NR_RUN(tests);
 }
