@@ -21,7 +21,7 @@
 
 #define PROBE_TEXT	NR_FAULT_TEXT
 #define PROBE_KINDS	64	/* that may be tried */
-#define PROBE_INFO_MAX	65536	/* bytes of a document that are looked at */
+#define PROBE_INFO_MAX	65536	/* bytes of a document */
 
 /* What is timed, in the order in which it comes. */
 enum probe_phase {
@@ -74,7 +74,7 @@ enum probe_flaw {
 	PROBE_NO_PONG	= 1 << 4,
 	PROBE_NO_COUNT	= 1 << 5,	/* though it names NIP-45 */
 	PROBE_NO_NEG	= 1 << 6,	/* though it names NIP-77 */
-	PROBE_NO_AUTH	= 1 << 7,	/* it wants AUTH and sends no challenge */
+	PROBE_NO_AUTH	= 1 << 7,	/* wants it, sends no challenge */
 	PROBE_LOST	= 1 << 8,	/* what it accepted is not delivered */
 	PROBE_FLAWS	= 9
 };
@@ -148,12 +148,14 @@ struct probe_relay {
 
 	unsigned	 events;	/* for the REQ */
 	int		 auth_wanted;	/* it said so */
+	int		 read_auth;	/* to the REQ */
 	int		 auth_asked;	/* we have begun to prove */
 	int		 proof;		/* 1 accepted, -1 refused */
 	/* 1: it has it, 0: not, -1: not known */
 	int		 counts, reconciles;
 	int		 read_refused;
 	int		 tried_write;
+	int		 listening;	/* for what is written */
 	struct probe_answer write;
 	struct nr_buf	 event;		/* the one in flight, a line */
 	unsigned char	 id[32];

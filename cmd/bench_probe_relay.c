@@ -24,7 +24,8 @@
 #define CHECKED		3		/* events whose signature is checked */
 
 /* A public key that is sure to be one: the curve's generator. */
-#define SOMEBODY "79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798"
+#define SOMEBODY	"79be667ef9dcbbac55a06295ce870b07" \
+			"029bfcdb2dce28d959f2815b16f81798"
 #define READ_REQ	"[\"REQ\",\"read\",{\"kinds\":[1],\"limit\":1}]"
 #define COUNT_REQ	"[\"COUNT\",\"count\",{\"kinds\":[0],\"authors\":[\"" \
 			SOMEBODY "\"]}]"
@@ -304,7 +305,8 @@ class_of(const struct nr_fault *f)
 	case NR_FAULT_RESOLVE:
 		return "dns";
 	case NR_FAULT_CONNECT:
-		return f->code == ECONNREFUSED ? "refused" : "unreachable";
+		return f->code == ECONNREFUSED ? "refused" :
+		    f->code == EMFILE ? "local" : "unreachable";
 	case NR_FAULT_TLS:
 		return "tls";
 	case NR_FAULT_HTTP:
@@ -360,6 +362,7 @@ begin_info(struct probe_relay *r)
 	    left < ms ? left : ms, on_info, r);
 	if (rc != NR_OK)
 		nr_die(rc, "%s", nr_peer_url(r->peer));
+	nr_info_limit(r->info, PROBE_INFO_MAX);
 }
 
 /* ---- answers */
@@ -399,12 +402,23 @@ on_read_event(struct probe_relay *r, const struct nr_answer *a)
 		check_event(r, a->event);
 }
 
+/*
+ * Will it come by the subscription?  Not what the relay had, nor what it
+ * shows to others only.
+ */
+static int
+is_delivered(const struct probe_relay *r)
+{
+	return r->listening && !nr_kind_confidential(r->write.kind) &&
+	    strncmp(r->write.text, "duplicate:", 10) != 0;
+}
+
 /* Both its OK and its delivery are awaited. */
 static void
 write_goes_on(struct probe_relay *r)
 {
 	if (r->write.accepted == 0 || (r->write.accepted == 1 &&
-	    r->ns[PROBE_DELIVERY] >= 0))
+	    (r->ns[PROBE_DELIVERY] >= 0 || !is_delivered(r))))
 		next(r);
 }
 
@@ -433,8 +447,10 @@ on_eose(struct probe_relay *r, const struct nr_answer *a)
 	if (r->step == STEP_READ && nr_answer_is(a, "read")) {
 		r->ns[PROBE_EOSE] = waited(r);
 		next(r);
-	} else if (r->step == STEP_LISTEN && nr_answer_is(a, "live"))
+	} else if (r->step == STEP_LISTEN && nr_answer_is(a, "live")) {
+		r->listening = 1;
 		next(r);
+	}
 }
 
 /* A policy is no failure; whatever else ends a REQ is. */
@@ -443,8 +459,11 @@ on_read_closed(struct probe_relay *r, const struct nr_answer *a)
 {
 	char text[PROBE_TEXT], class[16];
 
-	if (nr_answer_prefix(a->text, "auth-required") && prove(r))
-		return;
+	if (nr_answer_prefix(a->text, "auth-required")) {
+		r->read_auth = 1;
+		if (prove(r))
+			return;
+	}
 	nr_answer_show(text, sizeof(text), a->text);
 	probe_class(class, a->text);
 	r->read_refused = strcmp(class, "auth") == 0 ||

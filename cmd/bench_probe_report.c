@@ -321,7 +321,7 @@ static void
 requirements(struct nr_nip66 *n, const struct probe_relay *r,
     const struct nr_nip11 *info)
 {
-	n->auth = r->auth_wanted ? 1 : r->ns[PROBE_EOSE] >= 0 ? 0 :
+	n->auth = r->read_auth ? 1 : r->ns[PROBE_EOSE] >= 0 ? 0 :
 	    info->auth;
 	n->pow = was_refused(r, "pow") ? 1 : info->pow < 0 ? -1 :
 	    info->pow > 0;
@@ -424,13 +424,7 @@ read_document(struct nr_nip11 *d, const struct probe_relay *r)
 		d->object = 0;
 		return;
 	}
-	if (r->document.len > PROBE_INFO_MAX) {
-		nr_nip11_read(d, "{}", 2);
-		d->object = 0;
-		nr_nip11_flaw(d, NR_NIP11_BROKEN,
-		    "the document is longer than 65536 bytes");
-	} else
-		nr_nip11_read(d, r->document.p, r->document.len);
+	nr_nip11_read(d, r->document.p, r->document.len);
 	if (!r->head.cors_origin)
 		nr_nip11_flaw(d, NR_NIP11_WRONG,
 		    "no header Access-Control-Allow-Origin");

@@ -31,11 +31,16 @@ unreserved(int c)
 	    (c != '\0' && strchr("-._~", c) != NULL);
 }
 
-/* Escapes: those of unreserved characters go, the others are upper case. */
-static void
-unescape(char *out, const char *in)
+/*
+ * Escapes: those of unreserved characters go, the others are upper case.
+ * In place; returns whether some have gone.
+ */
+static int
+unescape(char *path)
 {
 	static const char hex[] = "0123456789ABCDEF";
+	const char *in = path;
+	char *out = path;
 	int high, low;
 
 	while (*in != '\0') {
@@ -54,6 +59,7 @@ unescape(char *out, const char *in)
 		*out++ = hex[low];
 	}
 	*out = '\0';
+	return out < in;
 }
 
 /* Segments of dots go, in place, as in section 5.2.4; the query stays. */
@@ -83,6 +89,17 @@ remove_dots(char *path)
 	memmove(out, in, strlen(in) + 1);
 }
 
+/* As nr_url_parse() does: dots may have left some. */
+static void
+remove_slashes(char *path)
+{
+	size_t n = strlen(path);
+
+	if (strchr(path, '?') == NULL)
+		while (n > 1 && path[n - 1] == '/')
+			path[--n] = '\0';
+}
+
 void
 nr_nip66_url(char out[NR_NIP66_URL], const struct nr_url *u)
 {
@@ -90,8 +107,12 @@ nr_nip66_url(char out[NR_NIP66_URL], const struct nr_url *u)
 	int ip6 = strchr(u->host, ':') != NULL;
 	char path[sizeof(u->path)];
 
-	unescape(path, u->path);
+	snprintf(path, sizeof(path), "%s", u->path);
+	/* What goes may make an escape of what was none: "%7%65". */
+	while (unescape(path))
+		continue;
 	remove_dots(path);
+	remove_slashes(path);
 	snprintf(out, NR_NIP66_URL, "%s://%s%s%s%s%s%s",
 	    u->tls ? "wss" : "ws", ip6 ? "[" : "", u->host, ip6 ? "]" : "",
 	    bare ? "" : ":", bare ? "" : u->port, path);

@@ -26,6 +26,7 @@ struct nr_info {
 	struct nr_info_head head;
 	int		 complete;
 	struct nr_buf	 body;
+	size_t		 limit;		/* of its bytes */
 	struct nr_fault	 fault;
 	void		(*done)(void *ctx, const char *text, size_t len,
 			    const struct nr_fault *why);
@@ -152,7 +153,7 @@ read_some(struct nr_info *i, struct lws *wsi)
 static int
 take(struct nr_info *i, const char *in, size_t len)
 {
-	if (i->body.len + len > NR_INFO_MAX) {
+	if (i->body.len + len > i->limit) {
 		fail(i, NR_FAULT_FLOOD, 0, "the document is too long");
 		end(i);
 		return -1;
@@ -276,6 +277,7 @@ nr_info_new_as(struct nr_info **out, struct nr_net *n,
 	i->url = *url;
 	i->accept = accept;
 	i->done = done;
+	i->limit = NR_INFO_MAX;
 	i->ctx = ctx;
 	i->wire.happened = happened;
 	i->wire.distrust = on_distrust;
@@ -291,6 +293,12 @@ nr_info_new_as(struct nr_info **out, struct nr_net *n,
 	nr_timer_set(&i->clock, ms);
 	*out = i;
 	return NR_OK;
+}
+
+void
+nr_info_limit(struct nr_info *i, size_t bytes)
+{
+	i->limit = bytes;
 }
 
 const struct nr_info_head *

@@ -16,8 +16,8 @@ struct nr_info;
 /* What the answer's head says, for who wants to know. */
 struct nr_info_head {
 	unsigned	status;		/* HTTP's; 0: there was no answer */
-	int		cors_origin;	/* Access-Control-Allow-Origin is there */
-	int		cors_headers, cors_methods;	/* and the others */
+	int		cors_origin;	/* Access-Control-Allow-Origin */
+	int		cors_headers, cors_methods;	/* are there */
 	char		type[64];	/* Content-Type */
 };
 
@@ -39,6 +39,9 @@ int	nr_info_new_as(struct nr_info **out, struct nr_net *n,
 	    const struct nr_url *url, const char *accept, int64_t ms,
 	    void (*done)(void *ctx, const char *text, size_t len,
 	    const struct nr_fault *why), void *ctx);
+
+/* A document of more bytes is too long; NR_INFO_MAX otherwise. */
+void	nr_info_limit(struct nr_info *i, size_t bytes);
 
 /* In done(), borrowed until i is freed. */
 const struct nr_info_head *nr_info_head(const struct nr_info *i);

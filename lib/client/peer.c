@@ -88,7 +88,7 @@ struct nr_peer {
 	struct nr_peer_link	 link;
 	int64_t			 step;		/* of the link, began; ns */
 	int			 dialing;	/* errno is of this attempt */
-	int			 dial_failed;	/* and that has been dealt with */
+	int			 dial_failed;	/* that is dealt with */
 };
 
 const char *

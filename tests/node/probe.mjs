@@ -154,6 +154,11 @@ const alice = new Author()
   writeFileSync('given', JSON.stringify(event) + '\n')
   const r = await probe('--write', '--event', 'given', relay.url)
   is([r.code, r.line.write.kind, r.line.write.accepted, r.line.ms.delivery > 0], [0, 20500, true, true], 'an event that is given')
+  writeFileSync('given', JSON.stringify(alice.sign(1, 'kept')))
+  const first = await probe('--write', '--event', 'given', relay.url)
+  const again = await probe('--write', '--event', 'given', relay.url)
+  is([first.code, first.line.ms.delivery > 0], [0, true], 'one that is kept')
+  is([again.code, again.line.status, again.line.ms.delivery], [0, 'healthy', null], 'is not delivered twice, which is no fault')
 }
 
 // ---- AUTH
@@ -228,7 +233,7 @@ const faults = [
     'no header Access-Control-Allow-Headers', 'no header Access-Control-Allow-Methods'],
   ['name should have less than 30 characters', 'contact should be a URI, as mailto: or https:', 'icon is null: leave it out']]],
   ['a document without end', { info: res => { res.writeHead(200, cors); res.end(`{"name":"${'x'.repeat(70000)}"}`) } },
-    l => [l.status, l.info.problems], ['degraded', ['the document is longer than 65536 bytes']]],
+    l => [l.status, ...error(l), l.info.error], ['degraded', 'info', 'protocol', 'the document is too long']],
 ]
 const mocks = await Promise.all(faults.map(f => mock(f[1])))
 const wrongCert = {
@@ -268,13 +273,15 @@ const written = await Promise.all([
   mock({ EVENT: (say, [, e]) => say('OK', e.id, true, '') }),
   mock({ EVENT: () => {} }),
   mock({ EVENT: (say, [, e]) => say('OK', e.id, false, 'pow: 20 bits') }),
+  mock({ REQ: (say, [, id], c) => id === 'live' ? say('CLOSED', id, 'restricted: no') : usual.REQ(say, [, id], c) }),
 ])
 {
   const r = await probe('--timeout', '4s', '--write', ...written.map(m => m.url))
-  const [lost, silent, pow] = written.map(m => r.lines.find(l => l.url === m.url + '/'))
+  const [lost, silent, pow, deaf] = written.map(m => r.lines.find(l => l.url === m.url + '/'))
   is([lost.status, error(lost), lost.problems], ['degraded', ['delivery', 'timeout'], ['an event was accepted and not delivered']],
     'accepted and not delivered')
   is([silent.status, error(silent), silent.write.accepted], ['degraded', ['write', 'timeout'], null], 'no OK')
+  is([deaf.status, deaf.error, deaf.ms.delivery], ['healthy', null, null], 'a subscription that is refused is no loss')
   is([pow.status, pow.error, pow.write.accepted, pow.write.class], ['healthy', null, false, 'pow'], 'a refusal is no fault')
   ok(written.every(m => m.seen.events.every(e => verifyEvent(e))), 'what is written is valid')
 }
