@@ -23,6 +23,7 @@
 #include "util/times.h"
 
 #define JOBS_MAX	1000
+#define LOOKUPS_MAX	256	/* names at a time; each has a thread */
 #define FDS_PER_JOB	4	/* two connections, and old ones that close */
 #define FDS_MORE	64
 
@@ -163,6 +164,9 @@ start(struct probe *p)
 	if (why != NULL)
 		nr_bad_usage("%s: %s", p->ca_file, why);
 	must(rc, "network");
+	/* A name that takes long must not cost other relays their time. */
+	nr_net_lookups(p->net, p->jobs < LOOKUPS_MAX ? (unsigned)p->jobs :
+	    LOOKUPS_MAX);
 	must(nr_timer_new(&p->timer, p->net, begin_round, p), "network");
 	if (getrandom(&p->rng.state, sizeof(p->rng.state), 0) < 0)
 		nr_die(errno, "random");

@@ -104,6 +104,9 @@ struct nr_lookup;
 int	nr_resolver_new(struct nr_resolver **out, struct nr_net *n);
 void	nr_resolver_free(struct nr_resolver *r);	/* NULL is allowed */
 
+/* So many look-ups at a time. */
+void	nr_resolver_threads(struct nr_resolver *r, unsigned most);
+
 /* Called by the loop: finished look-ups call back. */
 void	nr_resolver_run(struct nr_resolver *r);
 

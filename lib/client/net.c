@@ -245,6 +245,12 @@ nr_net_mask(struct nr_net *n, unsigned char mask[4])
 	memcpy(mask, n->random + n->random_left, 4);
 }
 
+void
+nr_net_lookups(struct nr_net *n, unsigned most)
+{
+	nr_resolver_threads(n->resolver, most);
+}
+
 /* ---- libwebsockets */
 
 /*

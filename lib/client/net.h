@@ -30,6 +30,12 @@ struct nr_watch;
 int	nr_net_new(struct nr_net **out, const char *ca_file, unsigned peers,
 	    const char **why);
 
+/*
+ * Names are looked up so many at a time, each in a thread; 16 without this.
+ * The others wait, and the time for their connections runs.
+ */
+void	nr_net_lookups(struct nr_net *n, unsigned most);
+
 /* After the last peer, timer and watch.  NULL is allowed. */
 void	nr_net_free(struct nr_net *n);
 

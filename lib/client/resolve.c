@@ -13,13 +13,13 @@
 #include "util/err.h"
 #include "util/times.h"
 
-#define THREADS_MAX	16	/* look-ups at a time; the others wait */
+#define THREADS	16	/* look-ups at a time; the others wait */
 
 /* Shared with the threads. */
 struct nr_resolver {
 	pthread_mutex_t		 lock;
 	unsigned		 refs;		/* threads, and the loop */
-	unsigned		 threads;
+	unsigned		 threads, most;
 	struct nr_net		*net;		/* NULL: there is no loop */
 	struct nr_lookup	*finished;
 	struct nr_lookup	*waiting, **last;
@@ -50,9 +50,18 @@ nr_resolver_new(struct nr_resolver **out, struct nr_net *n)
 	pthread_mutex_init(&r->lock, NULL);
 	r->refs = 1;
 	r->net = n;
+	r->most = THREADS;
 	r->last = &r->waiting;
 	*out = r;
 	return NR_OK;
+}
+
+void
+nr_resolver_threads(struct nr_resolver *r, unsigned most)
+{
+	pthread_mutex_lock(&r->lock);
+	r->most = most;
+	pthread_mutex_unlock(&r->lock);
 }
 
 static void
@@ -145,7 +154,7 @@ start_thread(struct nr_resolver *r)
 	pthread_t t;
 	int rc;
 
-	if (r->threads == THREADS_MAX)
+	if (r->threads >= r->most)
 		return NR_OK;
 	pthread_attr_init(&attr);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
