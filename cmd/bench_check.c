@@ -180,18 +180,18 @@ static void
 report_rest(struct check *c)
 {
 	size_t i;
-	unsigned accepted = 0, requests = 0;
+	unsigned accepted = 0;
 
-	for (i = 0; i < c->nmade; i++) {
+	for (i = 0; i < c->nmade; i++)
 		accepted += c->made[i]->accepted &&
 		    c->made[i]->ev.kind != NR_KIND_AUTH;
-		requests += c->made[i]->accepted &&
-		    nr_kind_request(c->made[i]->ev.kind);
-	}
 	if (accepted > 0)
-		nr_warn("%u events were accepted; %u requests to delete stay, "
-		    "%u other%s could not be removed (tag t \"%s\")",
-		    accepted, requests, c->left, NR_S(c->left), c->tag);
+		nr_warn("%u event%s accepted; %u request%s to delete or to "
+		    "vanish %s, %u other event%s could not be removed (tag t "
+		    "\"%s\")", accepted, accepted == 1 ? " was" : "s were",
+		    c->requests, NR_S(c->requests),
+		    c->requests == 1 ? "stays" : "stay", c->left,
+		    NR_S(c->left), c->tag);
 }
 
 /* ---- one after the other */

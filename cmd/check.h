@@ -43,6 +43,7 @@
 #define CHECK_SUBS	512	/* subscriptions on a link */
 #define CHECK_FILTERS	4	/* of a subscription that are known */
 #define CHECK_SUBID	80
+#define CHECK_WORK	18	/* bits that we are willing to give */
 #define CHECK_NIPS	128	/* numbers of an information document */
 
 enum check_result { CHECK_PASS, CHECK_FAIL, CHECK_SKIP };
@@ -165,9 +166,11 @@ struct check {
 	enum check_result	 hay_result;
 	char			 no_hay[CHECK_TEXT];	/* why there are none */
 	unsigned		 kind[2];	/* regular ones it takes */
+	unsigned		 work;	/* bits of proof of work that it wants */
 	struct check_made	*made[CHECK_MADE];
 	size_t			 nmade;
 	unsigned		 left;		/* could not be removed */
+	unsigned		 requests;	/* to delete, that stay */
 
 	/* The statement at hand. */
 	const struct check_statement *now;
@@ -301,9 +304,12 @@ void	check_close(struct check_link *l, const char *id);
 /* The same and CLOSE; CLOSED is a refusal: no statement can be made. */
 int	check_read(struct check_link *l, const char *filters,
 	    struct check_got *g);
-/* Are these, in this order, the answer? */
+/*
+ * Are these the answer?
+ * order    0: in any, 1: newest first, 2: exactly this one
+ */
 int	check_same(struct check *c, const struct nr_event *const *want,
-	    size_t n, const struct check_got *g, int in_order);
+	    size_t n, const struct check_got *g, int order);
 /* check_read() and check_same(), with the events given. */
 int	check_finds(struct check_link *l, const char *filters, size_t n, ...);
 /*

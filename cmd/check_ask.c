@@ -333,9 +333,21 @@ is_among(const struct nr_event *ev, const struct check_got *g)
 	return 0;
 }
 
+/* Could it stand there? */
+static int
+is_in_place(const struct nr_event *want, const struct check_msg *m, int order)
+{
+	if (order == 0)
+		return 1;
+	if (!m->is_event)
+		return 0;
+	return order == 1 ? want->created_at == m->ev.created_at :
+	    memcmp(want->id, m->ev.id, 32) == 0;
+}
+
 int
 check_same(struct check *c, const struct nr_event *const *want, size_t n,
-    const struct check_got *g, int in_order)
+    const struct check_got *g, int order)
 {
 	char text[CHECK_TEXT];
 	size_t i, good = 0;
@@ -344,9 +356,8 @@ check_same(struct check *c, const struct nr_event *const *want, size_t n,
 	name_got(c, text, g);
 	check_saw(c, "%s", text);
 	for (i = 0; i < n && i < g->n; i++)
-		good += in_order ? g->event[i]->is_event &&
-		    memcmp(want[i]->id, g->event[i]->ev.id, 32) == 0 :
-		    is_among(want[i], g);
+		good += is_among(want[i], g) &&
+		    is_in_place(want[i], g->event[i], order);
 	return (good == n && g->n == n) || check_fail(c, "%s", text);
 }
 
@@ -363,7 +374,7 @@ check_finds(struct check_link *l, const char *filters, size_t n, ...)
 		want[i] = va_arg(ap, const struct nr_event *);
 	va_end(ap);
 	return check_read(l, filters, &g) &&
-	    check_same(l->check, want, n, &g, 1);
+	    check_same(l->check, want, n, &g, 2);
 }
 
 static int

@@ -125,14 +125,26 @@ challenges_differ(struct check *c, const struct check_statement *s)
 		(void)check_fail(c, "\"%.60s\" twice", first);
 }
 
+/* Neither live nor later; what comes behind it says that it would have. */
 static void
 not_published(struct check *c, const struct check_statement *s)
 {
 	struct check_link *l = check_link(c, 0);
-	struct check_made *m = check_make(c, 0, NR_KIND_AUTH, c->began,
-	    "[\"relay\",\"x\"],[\"challenge\",\"y\"]", "");
+	struct check_made *m, *after;
+	struct check_got g;
 
-	if (l != NULL && check_publish(l, m) != NULL)
+	m = check_make(c, 0, NR_KIND_AUTH, time(NULL),
+	    "[\"relay\",\"x\"],[\"challenge\",\"y\"]", "");
+	after = check_make(c, 0, 21475, time(NULL), "", "");
+	check_expect(c, "nothing of kind 22242");
+	if (l == NULL || !check_query(l, s->id, s->filters, &g) ||
+	    check_publish(l, m) == NULL || !check_store(l, after))
+		return;
+	if (check_wait(l, check_is_live, after->ev.id, 0) == NULL)
+		(void)check_fail(c, "nor of kind 21475");
+	else if (check_wait(l, check_is_live, m->ev.id, 1) != NULL)
+		(void)check_fail(c, "it came");
+	else
 		(void)check_finds(l, s->filters, 0);
 }
 
@@ -273,6 +285,7 @@ from_stranger(struct check *c, const struct check_statement *s)
 	const struct check_msg *got;
 	char shown[CHECK_TEXT];
 
+	(void)s;
 	if (!wrapped(c, &m) || (l = check_fresh(c)) == NULL)
 		return;
 	/* Not check_query(), which would prove who we are. */
@@ -281,7 +294,6 @@ from_stranger(struct check *c, const struct check_statement *s)
 	if (!check_sayf(l, "[\"REQ\",\"wraps\",{\"kinds\":[1059],\"#h\":"
 	    "[\"%s-w\"]}]", c->tag))
 		return;
-	(void)s;
 	if (check_wait(l, check_is_end, "wraps", 0) == NULL)
 		(void)check_fail(c, "no answer");
 	else if ((got = check_wait(l, check_is_live, m->ev.id, 1)) != NULL)
@@ -356,9 +368,10 @@ counted(struct check *c, const struct check_statement *s)
 static void
 live(struct check *c, const struct check_statement *s)
 {
-	struct check_link *l = check_fresh(c);
+	struct check_link *l = check_fresh(c), *from;
 	struct check_made *m;
 	struct check_got g;
+	size_t i;
 
 	if (l == NULL || !is_private(c)) {
 		if (l != NULL)
@@ -373,12 +386,13 @@ live(struct check *c, const struct check_statement *s)
 	/* What is for all comes behind it. */
 	m = check_make(c, 0, c->kind[0], c->began, "[\"h\",\"@T-w\"]",
 	    "for all");
-	if (!check_store(check_link(c, 0), m) ||
-	    check_wait(l, check_is_live, m->ev.id, 0) == NULL) {
+	if ((from = check_link(c, 0)) == NULL || !check_store(from, m))
+		return;
+	if (check_wait(l, check_is_live, m->ev.id, 0) == NULL) {
 		(void)check_fail(c, "what is for all did not come either");
 		return;
 	}
-	for (size_t i = 0; i < l->n; i++)
+	for (i = 0; i < l->n; i++)
 		if (l->in[i]->is_event &&
 		    l->in[i]->ev.kind == NR_KIND_GIFT_WRAP) {
 			(void)check_fail(c, "the wrap came");
@@ -437,9 +451,9 @@ const struct check_statement check_auth_list[] = {
 	    0),
 	A("nip42-challenges", "each connection has a challenge of its own",
 	    challenges_differ, 0),
-	{ 42, "nip42-not-kept", "an event of kind 22242 is not kept",
-	    CHECK_WRITE, not_published, "{\"kinds\":[22242],\"authors\":"
-	    "[\"@A\"]}", 0 },
+	{ 42, "nip42-published", "an event of kind 22242 comes to nobody and "
+	    "is not kept", CHECK_WRITE, not_published, "{\"kinds\":[22242,"
+	    "21475],\"authors\":[\"@A\"],\"#t\":[\"@T\"]}", 0 },
 	P("nip70-stranger", "a protected event of nobody we know is refused",
 	    by_stranger),
 	P("nip70-another", "a protected event of somebody else is refused",

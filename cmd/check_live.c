@@ -24,8 +24,7 @@ is_for(const struct check_msg *m, const void *arg)
 {
 	const struct listening *w = arg;
 
-	return check_is_live(m, w->id) && (w->sub == NULL ||
-	    nr_answer_is(&m->a, w->sub));
+	return check_is_live(m, w->id) && nr_answer_is(&m->a, w->sub);
 }
 
 static int
@@ -92,21 +91,21 @@ say(struct check *c, struct check_made *m)
 static void
 live(struct check *c, const struct check_statement *s)
 {
-	struct check_link *l = listen(c, "live", s->filters);
+	struct check_link *l = listen(c, s->id, s->filters);
 	struct check_made *m;
 
 	if (l != NULL && (m = say(c, note(c, "[\"h\",\"@T\"]"))) != NULL)
-		(void)hears(l, m, "live");
+		(void)hears(l, m, s->id);
 }
 
 static void
 same_link(struct check *c, const struct check_statement *s)
 {
-	struct check_link *l = listen(c, "live", s->filters);
+	struct check_link *l = listen(c, s->id, s->filters);
 	struct check_made *m = note(c, "[\"h\",\"@T\"]");
 
 	if (l != NULL && check_store(l, m))
-		(void)hears(l, m, "live");
+		(void)hears(l, m, s->id);
 }
 
 static void
@@ -118,7 +117,7 @@ filtered(struct check *c, const struct check_statement *s)
 	if (l != NULL && (other = say(c, note(c, "[\"h\",\"no\"]"))) != NULL &&
 	    (m = say(c, note(c, "[\"h\",\"@T-f\"]"))) != NULL &&
 	    hears(l, m, "filtered"))
-		(void)hears_not(l, other, NULL, "that no filter matches");
+		(void)hears_not(l, other, "filtered", "that no filter matches");
 }
 
 static void
@@ -167,7 +166,7 @@ replaced(struct check *c, const struct check_statement *s)
 	if ((old = say(c, note(c, "[\"h\",\"@T-1\"]"))) != NULL &&
 	    (new = say(c, note(c, "[\"h\",\"@T-2\"]"))) != NULL &&
 	    hears(l, new, "again"))
-		(void)hears_not(l, old, NULL, "for a REQ that was replaced");
+		(void)hears_not(l, old, "again", "for a REQ that was replaced");
 }
 
 static void
@@ -209,7 +208,7 @@ invalid_silent(struct check *c, const struct check_statement *s)
 	if (l != NULL && from != NULL && check_publish(from, bad) != NULL &&
 	    (m = say(c, note(c, "[\"h\",\"@T-i\"]"))) != NULL &&
 	    hears(l, m, "invalid"))
-		(void)hears_not(l, bad, NULL, "with a wrong signature");
+		(void)hears_not(l, bad, "invalid", "with a wrong signature");
 }
 
 /* ---- ephemeral events */

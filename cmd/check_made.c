@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "event/pow.h"
 #include "tool.h"
 #include "util/err.h"
 #include "util/hex.h"
@@ -160,23 +161,50 @@ write_tags(struct check *c, struct nr_buf *b, unsigned kind,
 	check_need(nr_buf_adds(b, "]"));
 }
 
-struct check_made *
-check_keep(struct check *c, unsigned key, struct nr_buf *line)
+/* This is the event from now on. */
+static void
+take_line(struct check_made *m, const struct nr_buf *line)
 {
-	struct check_made *m;
 	size_t pos;
 
-	if (c->nmade == CHECK_MADE || (m = calloc(1, sizeof(*m))) == NULL)
-		nr_die(ENOMEM, "check");
-	m->key = key;
+	free(m->line);
 	m->line = line->p;
 	m->len = line->len;
 	if (nr_event_read(&m->ev, m->line, m->len, &nr_event_limits_pipe,
 	    &pos) != NR_VALID || !nr_event_view(&m->ev, m->line, m->len))
 		nr_die(NR_EINVAL, "check: an event of ours");
 	m->ev.flags |= NR_EVENT_NORMAL;
+}
+
+struct check_made *
+check_keep(struct check *c, unsigned key, struct nr_buf *line)
+{
+	struct check_made *m;
+
+	if (c->nmade == CHECK_MADE || (m = calloc(1, sizeof(*m))) == NULL)
+		nr_die(ENOMEM, "check");
+	m->key = key;
+	take_line(m, line);
 	c->made[c->nmade++] = m;
 	return m;
+}
+
+/* Another one in its place, with a proof of work. */
+static void
+work(struct check *c, struct check_made *m)
+{
+	struct nr_pow_options o = {
+		.bits = c->work, .threads = 1, .timeout = c->timeout
+	};
+	struct nr_buf tags = { 0 }, line = { 0 };
+	struct nr_event ev = m->ev;
+
+	if (nr_pow_mine(&ev, &tags, &o) == NR_OK) {
+		check_need(nr_sign_line(c->key[m->key], c->verifier, &line,
+		    ev.kind, ev.created_at, ev.tags, ev.content));
+		take_line(m, &line);
+	}
+	nr_buf_free(&tags);
 }
 
 struct check_made *
@@ -184,6 +212,7 @@ check_make(struct check *c, unsigned key, unsigned kind, int64_t at,
     const char *tags, const char *content)
 {
 	struct nr_buf t = { 0 }, text = { 0 }, line = { 0 };
+	struct check_made *m;
 
 	write_tags(c, &t, kind, tags);
 	(void)check_fill(c, &text, content);
@@ -192,7 +221,10 @@ check_make(struct check *c, unsigned key, unsigned kind, int64_t at,
 	    (struct nr_view){ text.p, text.len }));
 	nr_buf_free(&t);
 	nr_buf_free(&text);
-	return check_keep(c, key, &line);
+	m = check_keep(c, key, &line);
+	if (c->work > 0 && c->work <= CHECK_WORK && kind != NR_KIND_AUTH)
+		work(c, m);
+	return m;
 }
 
 struct check_made *
@@ -230,9 +262,9 @@ static const struct {
 	{ 0, 0, 0, "[\"g\",\"one\"],[\"r\",\"@T-r\"]", "first" },
 	{ 1, 0, 10, "[\"g\",\"two\"],[\"p\",\"@A\"]", "second" },
 	{ 0, 1, 20, "[\"g\",\"one\"],[\"g\",\"two\"]", "third" },
-	{ 1, 1, 20, "[\"g\",\"three\"]", "a tie" },
-	{ 0, 0, 20, "[\"g\",\"three\"],[\"e\",\"@x\"]", "a tie of three" },
-	{ 0, 0, 30, "[\"G\",\"one\"]", "a capital letter" },
+	{ 1, 1, 25, "[\"g\",\"three\"]", "fourth" },
+	{ 0, 0, 20, "[\"g\",\"three\"],[\"e\",\"@x\"]", "a tie" },
+	{ 0, 0, 20, "[\"G\",\"one\"]", "a tie of three" },
 	{ 1, 0, 31, "[\"g\",\"one\",\"two\"]", "two values" },
 	{ 0, 1, 32, "[\"gg\",\"one\"]", "two letters" },
 	{ 1, 1, 33, "[\"g\",\"\"],[\"x\"],[\"y\",\"\"]", "nothing" },
@@ -306,10 +338,14 @@ is_steady(const struct nr_event *ev)
 static void
 keep_shown(struct check *c, const struct check_msg *m)
 {
-	size_t i = c->nhay;
+	size_t i = c->nhay, j;
 
 	if (i == 8 || !m->is_event || !is_steady(&m->ev))
 		return;
+	/* Ties have statements of their own. */
+	for (j = 0; j < i; j++)
+		if (c->hay[j]->created_at == m->ev.created_at)
+			return;
 	if ((c->shown[i] = malloc(m->line_len)) == NULL)
 		check_need(ENOMEM);
 	memcpy(c->shown[i], m->line, m->line_len);
@@ -382,9 +418,22 @@ delete_some(struct check *c, struct check_link *l, unsigned key, size_t *i)
 	nr_buf_free(&tags);
 }
 
+static int
+is_request(const struct check_made *m)
+{
+	return m->accepted && nr_kind_request(m->ev.kind);
+}
+
+/* What can be there still: requests, or what they were about. */
+static int
+may_stay(const struct check_made *m, int request)
+{
+	return request ? is_request(m) : to_delete(m, m->key);
+}
+
 /* Those that are still shown, of some. */
-static void
-count_left(struct check *c, struct check_link *l, size_t *i)
+static unsigned
+count_left(struct check *c, struct check_link *l, int request, size_t *i)
 {
 	struct nr_buf f = { 0 };
 	struct check_got g;
@@ -392,7 +441,7 @@ count_left(struct check *c, struct check_link *l, size_t *i)
 
 	check_need(nr_buf_adds(&f, "{\"ids\":["));
 	for (; *i < c->nmade && n < DELETED_MAX; ++*i)
-		if (to_delete(c->made[*i], c->made[*i]->key)) {
+		if (may_stay(c->made[*i], request)) {
 			check_need(nr_buf_adds(&f, n++ > 0 ? ",\"" : "\""));
 			add_hex(&f, c->made[*i]->ev.id, 32);
 			check_need(nr_buf_adds(&f, "\""));
@@ -400,10 +449,27 @@ count_left(struct check *c, struct check_link *l, size_t *i)
 	check_need(nr_buf_adds(&f, "]}"));
 	check_need(nr_buf_add(&f, "", 1));
 	if (n > 0 && check_read(l, f.p, &g))
-		c->left += (unsigned)g.n;
-	else
-		c->left += n;
+		n = (unsigned)g.n;
 	nr_buf_free(&f);
+	return n;
+}
+
+/* Those of whom nothing can be learnt count, too. */
+static unsigned
+all_left(struct check *c, int request)
+{
+	struct check_link *l;
+	unsigned n = 0;
+	size_t i = 0, of = c->nmade;
+
+	while (i < of) {
+		c->deadline = nr_now_ms() + c->timeout;
+		if ((l = check_link(c, 0)) != NULL)
+			n += count_left(c, l, request, &i);
+		else
+			n += (unsigned)may_stay(c->made[i++], request);
+	}
+	return n;
 }
 
 void
@@ -420,13 +486,6 @@ check_clean(struct check *c)
 				break;
 			delete_some(c, l, key, &i);
 		}
-	for (i = 0; i < n; ) {
-		c->deadline = nr_now_ms() + c->timeout;
-		if ((l = check_link(c, 0)) != NULL)
-			count_left(c, l, &i);
-		else
-			for (; i < n; i++)
-				c->left += (unsigned)to_delete(c->made[i],
-				    c->made[i]->key);
-	}
+	c->left = all_left(c, 0);
+	c->requests = all_left(c, 1);
 }

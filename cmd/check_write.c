@@ -116,7 +116,7 @@ bad_id(struct check *c, const struct check_statement *s)
 	    "", "another id");
 
 	(void)s;
-	spoil(m, 7);
+	spoil(m, 7 + 60);	/* what is proof of work remains */
 	(void)nr_hex_decode(m->ev.id, m->line + 7, 32);
 	if (l != NULL)
 		refused(l, m, "invalid");
@@ -149,15 +149,16 @@ malformed(struct check *c, const struct check_statement *s)
 	struct check_got g;
 	char *at = memmem(m->line, m->len, s->filters, strlen(s->filters));
 	char filter[128], shown[CHECK_TEXT];
-	size_t before;
+	size_t before, after;
 
 	check_expect(c, "anything but OK true, and it is not there");
 	if (l == NULL || at == NULL)
 		return;
 	before = (size_t)(at - m->line);
+	after = before + strlen(s->filters);
 	m->sent = 1;
-	if (!check_sayf(l, "[\"EVENT\",%.*s%s%s]", (int)before, m->line, to,
-	    at + strlen(s->filters)) ||
+	if (!check_sayf(l, "[\"EVENT\",%.*s%s%.*s]", (int)before, m->line,
+	    to, (int)(m->len - after), m->line + after) ||
 	    !check_query(l, NULL, by_id(m, filter), &g))
 		return;
 	ok = check_wait(l, check_is_ok, m->ev.id, 1);

@@ -1,0 +1,166 @@
+// nr-bench check: nothing is said against nr-serve; each fault of a relay is
+// found, by the statements that are about it and what follows from it.
+import { ok, is, done, serve, scratch, run, until } from './tap.mjs'
+import { faulty, faults } from './faulty.mjs'
+import { WebSocketServer } from 'ws'
+
+const check = (url, ...args) => run('nr-bench', ['check', '--json', ...args, url])
+const lines = out => out.trim().split('\n').filter(x => x).map(x => JSON.parse(x))
+const by = (out, result) => lines(out).filter(x => x.result === result).map(x => x.statement)
+const events = async (store, ...filter) => (await run('nr-export', ['-S', store, ...filter])).out.trim().split('\n').filter(x => x).map(x => JSON.parse(x))
+
+// ---- nr-serve
+const seed = (await run('nr-bench', ['gen', '-q', '-n', '300', '--seed', '3'])).out
+const limits = ['min_pow=8', 'max_subscriptions=6', 'max_message=16K', 'max_event_tags=50', 'max_content=2000', 'max_limit=30', 'default_limit=20',
+  'max_age=86400', 'max_future=60']
+let kept
+for (const [name, store, set, least] of [
+  ['nr-serve', 'plain', [], 215], ['with AUTH for all', 'auth', ['read=auth', 'write=auth'], 215], ['with narrow limits', 'limits', limits, 225],
+]) {
+  const dir = scratch(store)
+  await run('nr-import', ['-q', '-S', dir], seed)
+  const before = (await events(dir)).map(e => e.id).sort()
+  const relay = await serve(dir, ...set.flatMap(s => ['--set', s]))
+  let r = await check(relay.url)
+  is([r.code, by(r.out, 'fail')], [0, []], `${name}: nothing wrong without writing`)
+  is((await events(dir)).map(e => e.id).sort(), before, `${name}: and nothing written`)
+  r = await check(relay.url, '--write', '--timeout', '20s')
+  is([r.code, by(r.out, 'fail')], [0, []], `${name}: nothing wrong with it`)
+  ok(by(r.out, 'ok').length >= least, `${name}: and little skipped`, [by(r.out, 'ok').length, by(r.out, 'skip')])
+  const left = (await events(dir)).filter(e => !before.includes(e.id))
+  is(left.filter(e => ![5, 62].includes(e.kind)), [], `${name}: nothing of it is left but requests`)
+  ok(new RegExp(`${left.filter(e => [5, 62].includes(e.kind)).length} requests to delete or to vanish stay, 0 other events could not`).test(r.err), `${name}: which it says`, r.err)
+  if (store === 'plain') kept = r.out
+  await relay.stop()
+}
+const names = lines(kept).map(x => x.statement)
+is(new Set(names).size, names.length, 'each statement has a name of its own')
+ok(names.length >= 240, 'there are many', names.length)
+ok(names.every((s, i) => s.startsWith(`nip${String(lines(kept)[i].nip).padStart(2, '0')}-`)), 'which begins with its NIP')
+is(Object.keys(lines(kept)[0]), ['nip', 'statement', 'text', 'result', 'expected', 'seen', 'ms'], 'the keys of a line')
+
+// ---- faults: which statements say so
+const only = {
+  'no JSON': [11, 'nip11-served'], 'JSON types': [11, 'nip11-types'], 'no CORS': [11, 'nip11-cors-origin nip11-cors-headers nip11-cors-methods'],
+  'exact Accept': [11, 'nip11-accept-list'], 'low limit': [11, 'nip11-limit'],
+  'oldest first': [1, 'nip01-ids-order nip01-limit nip01-limit-one nip01-or-limit nip01-order nip01-order-authors nip01-limit-newest ' +
+    'nip01-limit-authors nip01-limit-ties nip01-or-tags nip01-addressable-d nip01-replaceable-authors'],
+  'ties highest first': [1, 'nip01-order-ties nip01-limit-ties'],
+  'ignores limit': [1, 'nip01-limit nip01-limit-one nip01-or-limit nip01-limit-newest nip01-limit-authors nip01-limit-ties ' +
+    'nip01-or-tags'],
+  'limit takes oldest': [1, 'nip01-limit nip01-limit-one nip01-or-limit nip01-limit-newest nip01-limit-authors nip01-limit-ties ' +
+    'nip01-or-tags'],
+  'limit over all filters': [1, 'nip01-or-limit nip01-or-tags'],
+  'since exclusive': [1, 'nip01-since-inclusive nip01-since-until nip01-and-all nip01-order-ties nip01-since-tag nip01-since-kind ' +
+    'nip01-tag-author-until'],
+  'until exclusive': [1, 'nip01-until-inclusive nip01-since-until nip01-and-all nip01-order-ties nip01-limit-ties nip01-until-tag ' +
+    'nip01-until-author nip01-since-kind nip01-tag-author-until'],
+  'ignores since': [1, 'nip01-since-inclusive nip01-since-until nip01-since-after nip01-order-ties nip01-since-tag nip01-since-kind ' +
+    'nip01-tag-author-until nip01-events-match'],
+  'ignores until': [1, 'nip01-until-inclusive nip01-since-until nip01-until-before nip01-order-ties nip01-limit-ties nip01-until-tag ' +
+    'nip01-until-author nip01-since-kind nip01-tag-author-until nip01-events-match'],
+  'prefixes match': [1, 'nip01-prefix-id'], 'upper case matches': [1, 'nip01-id-upper-case'],
+  'empty lists match all': [1, 'nip01-empty-ids nip01-empty-kinds nip01-empty-tag nip01-events-match'],
+  'ignores authors': [1, 'nip01-and-author-other nip01-prefix-author nip01-until-author nip01-author nip01-author-kind nip01-or-tags ' +
+    'nip01-addressable-d nip01-events-match'],
+  'ignores kinds': [1, 'nip01-and-kind-other nip01-empty-kinds nip01-until-author nip01-author-kind nip01-tag-author-until ' +
+    'nip01-replaceable-0 nip01-replaceable-3 nip01-replaceable-10002 nip01-replaceable-older nip01-replaceable-tie ' +
+    'nip01-replaceable-authors nip01-ephemeral-kept nip01-events-match'],
+  'ignores tags': [1, 'nip01-and-tag-other nip01-empty-tag nip01-tags-and nip01-tags-or nip01-tag-case nip01-tag-first-value ' +
+    'nip01-tag-whole-value nip01-tag-characters nip01-tag-space nip01-tag-p nip01-tag-e nip01-tag-a nip01-or-tags nip01-events-match'],
+  'tags case-insensitive': [1, 'nip01-tags-and nip01-tags-or nip01-tag-case nip01-or-tags nip01-events-match'],
+  'second values match': [1, 'nip01-tag-first-value nip01-events-match'],
+  'first filter only': [1, 'nip01-or nip01-or-limit nip01-or-tags'],
+  'live twice': [1, 'nip01-live-once'], 'EOSE twice': [1, 'nip01-close nip01-replaced nip01-eose-once'],
+  'closes on nonsense': [1, 'nip01-bad-json nip01-bad-words nip01-bad-empty nip01-bad-object nip01-bad-array nip01-bad-number ' +
+    'nip01-bad-verb nip01-bad-depth'],
+  'serves bad filters': [1, 'nip01-filter-number nip01-filter-kinds nip01-filter-kind nip01-filter-since nip01-filter-limit ' +
+    'nip01-filter-authors nip01-filter-tag'],
+  'live after CLOSE': [1, 'nip01-live-close'], 'live refused': [1, 'nip01-live-invalid nip01-events-valid'],
+  'changes content': [1, 'nip01-keeps-escapes nip01-keeps-unicode nip01-keeps-del nip01-keeps-nonchars nip01-keeps-markup ' +
+    'nip01-keeps-spaces nip01-keeps-empty-values nip01-keeps-tag-order nip01-keeps-numbers nip01-events-valid'],
+  'nonsense frames': [1, 'nip01-messages'], 'unknown verbs': [1, 'nip01-messages'], 'OK of three': [1, 'nip01-ok-form'],
+  'OK without word': [1, 'nip01-duplicate nip01-bad-signature nip01-bad-id nip01-changed nip01-ok-form'],
+  'CLOSED without word': [1, 'nip01-closed-form'],
+  'lies in OK': [1, 'nip01-bad-signature nip01-bad-id nip01-changed nip01-no-content nip01-no-sig nip01-bad-kind-text ' +
+    'nip01-bad-kind-large nip01-bad-tags nip01-bad-tag-number nip01-bad-content nip01-bad-created'],
+  'stores unsigned': [1, 'nip01-bad-signature nip01-bad-id nip01-changed'], 'refuses duplicates': [1, 'nip01-duplicate'],
+  'keeps versions': [1, 'nip01-replaceable-0 nip01-replaceable-3 nip01-replaceable-10002 nip01-addressable nip01-replaceable-older ' +
+    'nip01-addressable-older nip01-replaceable-tie nip01-addressable-tie'],
+  'older replaces': [1, 'nip01-replaceable-older nip01-addressable-older nip01-replaceable-tie nip01-addressable-tie'],
+  'highest id stays': [1, 'nip01-replaceable-tie nip01-addressable-tie'], 'one d': [1, 'nip01-addressable-d'],
+  'keeps ephemeral': [1, 'nip01-ephemeral-kept'], 'empty subid': [1, 'nip01-subid-empty'],
+  'closes at random': [1, 'nip01-limit-kept nip01-tag-author-until'], 'huge frames': [1, 'nip01-limit-kept nip01-tag-author-until'],
+  'serves deleted': [9, 'nip09-event nip09-event-tag nip09-again nip09-before nip09-of-request nip09-address nip09-address-replaceable'],
+  'deletes others': [9, 'nip09-others'], 'forgets deletions': [9, 'nip09-again nip09-before nip09-of-request'],
+  'deletes requests': [9, 'nip09-of-request'], 'no addresses': [9, 'nip09-address nip09-address-replaceable'],
+  'deletes newer': [9, 'nip09-address-newer'], 'keeps expired': [40, 'nip40-expires'], 'takes expired': [40, 'nip40-expired'],
+  'any challenge': [42, 'nip42-challenge'], 'any relay': [42, 'nip42-relay'], 'any time': [42, 'nip42-old nip42-future'],
+  'any kind': [42, 'nip42-kind'], 'one key': [42, 'nip42-several'], 'same challenge': [42, 'nip42-challenges'],
+  'publishes AUTH': [42, 'nip42-published nip42-never-sent'],
+  'leaks wraps': ['17,59', 'nip59-stranger nip59-another nip59-another-id nip59-live'], 'leaks wraps live': ['17,59', 'nip59-live'],
+  'leaks wraps in COUNT': ['17,45,59', 'nip59-count'], 'hides wraps': ['17,59', 'nip17-recipient nip17-inbox nip59-deletion'],
+  'takes protected': [70, 'nip70-stranger nip70-another'], 'takes reposts': [70, 'nip70-repost'],
+  'counts versions': [45, 'nip45-replaced'], 'counts twice': [45, 'nip45-or'], 'EOSE for COUNT': [45, 'nip45-once'],
+  'always finished': [67, 'nip67-partial nip67-partial-tag'], 'finish as text': [67, 'nip67-form'],
+  'negentropy without limits': [77, 'nip77-tag nip77-time'],
+  'negentropy lacks one': [77, 'nip77-same nip77-ids nip77-tag nip77-time nip77-nothing nip77-replaced'],
+  'negentropy protocol error': [77, 'nip77-malformed nip77-filter nip77-unknown'],
+  'ignores vanishing': [62, 'nip62-vanish nip62-again'], 'vanishes always': [62, 'nip62-another-relay'],
+}
+// Those that cost time, or much else: what must be among the statements.
+const among = {
+  'no EOSE': [67, 'nip67-partial-tag', '300ms'], 'no OK': [9, 'nip09-event', '300ms'], 'no live': [59, 'nip59-live', '1s'],
+  'slow count': [45, 'nip45-ids nip45-author', '300ms'], 'negentropy silent': [77, 'nip77-same nip77-close', '300ms'],
+  'EOSE of another': [1, 'nip01-several nip01-subscribed', '2s'], 'NOTICE for CLOSED': [1, 'nip01-filter-kinds', '2s'],
+  'answers CLOSE': [1, 'nip01-close nip01-messages', '5s'], 'CLOSE for all': [1, 'nip01-live-own', '2s'],
+  'limit for live': [1, 'nip01-live-limit', '2s'], 'floods': [1, 'nip01-limit-kept nip01-events-once', '5s'],
+  'stored twice': [1, 'nip01-ids nip01-tag nip01-events-once', '5s'], 'loses events': [1, 'nip01-ids nip01-tag nip01-kept', '5s'],
+}
+is(faults.filter(f => f !== 'none' && !only[f] && !among[f]), [], 'every fault is tried')
+
+const tried = {}
+const todo = faults.slice()
+async function some() {
+  for (let f; (f = todo.shift());) {
+    const relay = await faulty(f)
+    const [nip, , timeout] = f === 'none' ? ['1,9,11,17,40,42,45,59,62,67,70,77', '', '20s'] : only[f] ?? among[f]
+    tried[f] = await check(relay.url, '--write', '--nip', String(nip), '--timeout', timeout ?? '20s')
+    relay.close()
+  }
+}
+await Promise.all([some(), some()])
+is([tried.none.code, by(tried.none.out, 'fail')], [0, []], 'nothing is wrong with the relay without a fault')
+for (const [f, [, want]] of Object.entries(only)) {
+  is(by(tried[f].out, 'fail'), want.split(' '), `found: ${f}`)
+  if (tried[f].code !== 1) is(tried[f].code, 1, `status 1: ${f}`)
+}
+for (const [f, [, want]] of Object.entries(among)) {
+  const got = by(tried[f].out, 'fail')
+  is([want.split(' ').filter(s => !got.includes(s)), tried[f].code], [[], 1], `found among others: ${f}`)
+}
+const said = lines(tried['keeps ephemeral'].out).find(x => x.result === 'fail')
+is([said.expected, said.seen.startsWith('1 event: ')], ['0 events', true], 'with what was expected and what was seen')
+ok(/(\d+) other events? could not be removed/.exec(tried['serves deleted'].err)?.[1] > 0, 'what could not be removed is told', tried['serves deleted'].err)
+
+// ---- options
+const plain = await faulty('keeps ephemeral')
+let r = await run('nr-bench', ['check', '--nip', '1', '--write', plain.url])
+const tap = r.out.trim().split('\n')
+is(tap.at(-1), `1..${tap.filter(l => /^(not )?ok /.test(l)).length}`, 'TAP has a plan')
+const bad = tap.findIndex(l => l.startsWith('not ok'))
+ok(/^not ok \d+ - NIP-01: .* \(nip01-ephemeral-kept\)$/.test(tap[bad]), 'what fails is named', tap[bad])
+ok(/^# expected 0 events$/.test(tap[bad + 1]) && /^# seen 1 event/.test(tap[bad + 2]), 'with what was expected and seen', tap.slice(bad, bad + 3))
+r = await check(plain.url, '--nip', '50')
+is(lines(r.out).map(x => x.nip).filter(n => n !== 50), [], '--nip: no other statements')
+is((await check(plain.url, '--nip', '9')).code, 0, 'what would have to be published is skipped')
+plain.close()
+is((await check('ws://127.0.0.1:1')).code, 3, 'nobody there: status 3')
+const mute = new WebSocketServer({ port: 0, host: '127.0.0.1' })
+await until(() => mute.address())
+r = await check(`ws://127.0.0.1:${mute.address().port}`, '--nip', '67', '--write', '--timeout', '200ms')
+is(r.code === 0 || r.code === 1, true, 'a relay that says nothing costs no more than the time')
+mute.close()
+for (const args of [[], ['--nip', '0'], ['--nip', 'x'], ['--timeout', '1ms'], ['--timeout', 'soon']])
+  is((await run('nr-bench', ['check', ...args, ...(args.length ? [`ws://127.0.0.1:1`] : [])])).code, 2, `usage: ${args.join(' ') || 'no relay'}`)
+done()
