@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "client/auth.h"
@@ -494,12 +493,14 @@ status_of(const struct run *run, const struct nr_intake_figures *in)
 static int
 is_directory(const char *peer)
 {
-	struct stat s;
-
 	if (*peer == '.' || *peer == '/')
 		return 1;
-	return strstr(peer, "://") == NULL && strchr(peer, '/') != NULL &&
-	    stat(peer, &s) == 0 && S_ISDIR(s.st_mode);
+	if (strstr(peer, "://") != NULL || !nr_is_directory(peer))
+		return 0;
+	if (strchr(peer, '/') == NULL)
+		nr_bad_usage("%s: a directory; ./%s is meant, or wss://%s?",
+		    peer, peer, peer);
+	return 1;
 }
 
 static char *
@@ -534,6 +535,21 @@ need_peer(const struct run *run)
 	if ((run->o.dry_run || !(run->directions & NR_SYNC_UP)) &&
 	    access(log, F_OK) != 0)
 		nr_die(errno, "%s", run->peer);
+}
+
+/* All but filters has been taken: filters are what is left. */
+static void
+check_operands(const struct run *run, char *const *operand)
+{
+	for (; *operand != NULL; operand++) {
+		if ((*operand)[strspn(*operand, " \t\n")] == '{')
+			continue;
+		if (run->exec != NULL)
+			nr_bad_usage("--exec takes the peer's place, and this "
+			    "is no filter: %s", *operand);
+		nr_bad_usage("one peer only, and this is no filter: %s",
+		    *operand);
+	}
 }
 
 /* What to connect to. */
@@ -869,6 +885,7 @@ main(int argc, char *argv[])
 		run.po.tries = run.o.follow ? 0 : 5;
 	run.o.dry_run |= run.ids;
 	check_options(&run);
+	check_operands(&run, argv + optind);
 	run.filters = nr_filter_need(&run.filter_args, argv + optind,
 	    argc - optind, &run.o.nfilters);
 	choose_peer(&run);

@@ -15,6 +15,7 @@
 #include "publish.h"
 #include "relayopt.h"
 #include "signals.h"
+#include "sink.h"
 #include "storeopt.h"
 #include "tool.h"
 #include "util/err.h"
@@ -252,10 +253,12 @@ start(struct run *run)
 		nr_bad_usage("more than %d relays", RELAYS_MAX);
 	p->nrelays = (unsigned)run->relays.n;
 	if (p->min > p->nrelays)
-		nr_bad_usage("--min %u: there are only %u relays", p->min,
-		    p->nrelays);
+		nr_bad_usage("--min %u: of only %u relay%s", p->min,
+		    p->nrelays, NR_S(p->nrelays));
 	p->key = nr_key_load(&run->key);
 	p->rejects = nr_rejects_open(run->rejects);
+	if (run->report != NULL)
+		nr_write_file_check(run->report);
 	p->rng.state = (uint64_t)nr_now_ns() ^ (uint64_t)getpid() << 32;
 	need(nr_verifier_new(&p->hasher), "memory");
 	need(nr_sha256_new(&p->sha), "memory");
@@ -288,10 +291,12 @@ static int
 finish(struct run *run)
 {
 	struct nr_pub *p = &run->p;
-	int st = status(run);
 	unsigned i;
+	int st;
 
 	save(run);
+	nr_pub_settle(p);
+	st = status(run);
 	nr_pub_summary(p);
 	if (run->report != NULL)
 		nr_pub_report(p, run->report);

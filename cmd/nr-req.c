@@ -14,6 +14,7 @@
 #include "filteropt.h"
 #include "keyopt.h"
 #include "req.h"
+#include "sink.h"
 #include "tool.h"
 #include "util/err.h"
 #include "util/times.h"
@@ -394,6 +395,8 @@ main(int argc, char *argv[])
 	q.signer.key = secret;
 	if (secret != NULL && nr_verifier_new(&q.signer.hasher) != NR_OK)
 		nr_die(ENOMEM, "key");
+	if (q.report != NULL)
+		nr_write_file_check(q.report);
 	run(&q);
 	if (q.mode == REQ_COUNT)
 		req_print_count(&q);

@@ -116,7 +116,7 @@ struct nr_pub {
 
 	struct nr_pub_place	 here;		/* in the input */
 	struct nr_sha256	*sha;
-	uint64_t		 events, enough, short_of, invalid;
+	uint64_t		 events, enough, invalid;
 	uint64_t		 kept_private, kept_protected, kept_auth;
 };
 
@@ -128,6 +128,9 @@ void	nr_pub_add(struct nr_pub *p, struct nr_pub_batch *b);
 
 /* A relay is done with an event; accepted by it or not. */
 void	nr_pub_release(struct nr_pub *p, uint64_t seq, int accepted);
+
+/* The last call: what some relay has not answered counts as it is. */
+void	nr_pub_settle(struct nr_pub *p);
 
 /* ---- relay */
 
@@ -191,7 +194,10 @@ void	nr_pub_relay_place(const struct nr_pub_relay *r,
 
 /* ---- place */
 
-/* Read the places of relays; a file that is not there has none. */
+/*
+ * Read the places of relays; a file that is not there is made, and has
+ * none.  It is held to the end: two runs would take it from one another.
+ */
 void	nr_pub_places_read(struct nr_pub *p, const char *path);
 
 /* Write them, whole and synced, if any has changed. */

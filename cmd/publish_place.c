@@ -9,7 +9,6 @@
 #include "publish.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +33,8 @@ struct entry {
 static struct nr_buf others;
 /* What was written last. */
 static struct nr_buf written;
+/* By which the file is ours, to the end. */
+static int held;
 
 static int
 read_number(struct nr_view v, uint64_t *out)
@@ -114,23 +115,19 @@ take_line(struct nr_pub *p, const char *path, struct nr_view line)
 void
 nr_pub_places_read(struct nr_pub *p, const char *path)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC), rc;
 	struct nr_buf text = { 0 };
 	const char *at, *nl;
 	ssize_t n;
+	int rc;
 
-	if (fd < 0 && errno == ENOENT)
-		return;
-	if (fd < 0)
-		nr_die(errno, "%s", path);
+	held = nr_hold_file(path);
 	do {
 		if ((rc = nr_buf_reserve(&text, 65536)) != NR_OK)
 			nr_die(rc, "%s", path);
-		if ((n = read(fd, text.p + text.len, 65536)) < 0)
+		if ((n = read(held, text.p + text.len, 65536)) < 0)
 			nr_die(errno, "%s", path);
 		text.len += (size_t)n;
 	} while (n > 0 && text.len <= FILE_MAX);
-	close(fd);
 	if (text.len > FILE_MAX || (text.len > 0 &&
 	    text.p[text.len - 1] != '\n'))
 		nr_bad_usage("%s: not a file of --resume", path);
@@ -175,7 +172,7 @@ nr_pub_places_write(struct nr_pub *p, const char *path)
 		nr_buf_free(&b);
 		return;
 	}
-	nr_write_file(path, b.p, b.len);
+	nr_write_held(&held, path, b.p, b.len);
 	nr_buf_free(&written);
 	written = b;
 }

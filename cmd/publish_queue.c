@@ -53,7 +53,6 @@ drop_head(struct nr_pub *p)
 	struct nr_pub_item *it = nr_pub_at(p, p->base);
 
 	p->enough += it->accepted >= it->need;
-	p->short_of += it->accepted < it->need;
 	p->bytes -= weight(it);
 	nr_pub_batch_unref(it->batch);
 	p->base++;
@@ -78,6 +77,18 @@ nr_pub_release(struct nr_pub *p, uint64_t seq, int accepted)
 	it->accepted += accepted != 0;
 	it->refs--;
 	drop_done(p);
+}
+
+void
+nr_pub_settle(struct nr_pub *p)
+{
+	const struct nr_pub_item *it;
+	uint64_t seq;
+
+	for (seq = p->base; seq < nr_pub_end(p); seq++) {
+		it = nr_pub_at(p, seq);
+		p->enough += it->accepted >= it->need;
+	}
 }
 
 /* Relays that have not answered it in an earlier run want it. */

@@ -51,12 +51,23 @@ is_file(const char *text)
 	return stat(text, &s) == 0 && !S_ISDIR(s.st_mode);
 }
 
+int
+nr_is_directory(const char *text)
+{
+	struct stat s;
+
+	return stat(text, &s) == 0 && S_ISDIR(s.st_mode);
+}
+
 void
 nr_relay_operand(struct nr_url *out, const char *text)
 {
 	if (is_file(text))
 		nr_bad_usage("a file, not a relay as wss://relay.example.com: "
 		    "%s", text);
+	if (nr_is_directory(text))
+		nr_bad_usage("a directory, not a relay as "
+		    "wss://relay.example.com: %s", text);
 	if (strncmp(text, "unix:", 5) == 0)
 		nr_bad_usage("relays are reached by ws:// and wss:// alone: "
 		    "%s", text);

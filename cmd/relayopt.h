@@ -14,9 +14,11 @@ struct nr_relays {
 	size_t		 n;
 };
 
+int	nr_is_directory(const char *text);
+
 /*
  * Take apart a relay's URL that somebody has written.  Ends with status 2
- * where it is none, or the name of a file.
+ * where it is none, or the name of a file or directory.
  */
 void	nr_relay_operand(struct nr_url *out, const char *text);
 

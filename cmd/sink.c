@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -76,6 +77,14 @@ create(const char *tmp, const char *path, int slot)
 	return fd;
 }
 
+static const char *
+directory(char copy[PATH_MAX], const char *path)
+{
+	if (snprintf(copy, PATH_MAX, "%s", path) >= PATH_MAX)
+		nr_die(ENAMETOOLONG, "%s", path);
+	return dirname(copy);
+}
+
 /* Give a complete and synced file its name, and sync that too. */
 static void
 put_in_place(const char *tmp, const char *path, int slot)
@@ -86,29 +95,97 @@ put_in_place(const char *tmp, const char *path, int slot)
 	if (rename(tmp, path) != 0)
 		nr_die(errno, "%s", path);
 	*unfinished[slot] = '\0';
-	snprintf(copy, sizeof(copy), "%s", path);
-	fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	fd = open(directory(copy, path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0 || fsync(fd) != 0)
 		nr_die(errno, "%s", path);
 	close(fd);
 }
 
-void
-nr_write_file(const char *path, const void *p, size_t n)
+/* Returns the file's descriptor. */
+static int
+write_beside(const char *path, const char *at, size_t n, int hold)
 {
 	char tmp[PATH_MAX];
-	const char *at = p;
 	ssize_t w;
 	int fd;
 
 	temporary(tmp, path);
 	fd = create(tmp, path, 1);
+	if (hold && flock(fd, LOCK_EX | LOCK_NB) != 0)
+		nr_die(errno, "%s", path);
 	for (; n > 0; at += w, n -= (size_t)w)
 		if ((w = write(fd, at, n)) < 0)
 			nr_die(errno, "%s", path);
-	if (fsync(fd) != 0 || close(fd) != 0)
+	if (fsync(fd) != 0)
 		nr_die(errno, "%s", path);
 	put_in_place(tmp, path, 1);
+	return fd;
+}
+
+void
+nr_write_file(const char *path, const void *p, size_t n)
+{
+	if (close(write_beside(path, p, n, 0)) != 0)
+		nr_die(errno, "%s", path);
+}
+
+void
+nr_write_file_check(const char *path)
+{
+	char copy[PATH_MAX];
+	struct stat st;
+
+	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+		nr_die(EISDIR, "%s", path);
+	if (access(directory(copy, path), W_OK | X_OK) != 0)
+		nr_die(errno, "%s", path);
+}
+
+/* Is what the descriptor leads to still what has the name? */
+static int
+is_there(int fd, const char *path)
+{
+	struct stat a, b;
+
+	return fstat(fd, &a) == 0 && stat(path, &b) == 0 &&
+	    a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+static _Noreturn void
+held_by_another(const char *path, int rc)
+{
+	if (rc != EWOULDBLOCK)
+		nr_die(rc, "%s", path);
+	nr_say("%s: another %s is at work with it", path, nr_progname());
+	exit(NR_EX_ENV);
+}
+
+int
+nr_hold_file(const char *path)
+{
+	int fd;
+
+	nr_write_file_check(path);
+	for (;;) {
+		fd = open(path, O_RDONLY | O_CREAT | O_CLOEXEC, 0666);
+		if (fd < 0)
+			nr_die(errno, "%s", path);
+		if (flock(fd, LOCK_EX | LOCK_NB) != 0)
+			held_by_another(path, errno);
+		/* Its holder may have replaced it, and ended, meanwhile. */
+		if (is_there(fd, path))
+			return fd;
+		close(fd);
+	}
+}
+
+void
+nr_write_held(int *held, const char *path, const void *p, size_t n)
+{
+	int fd = write_beside(path, p, n, 1);
+
+	close(*held);
+	*held = fd;
 }
 
 /*

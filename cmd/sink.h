@@ -35,4 +35,21 @@ void	nr_sink_close(struct nr_sink *s);
  */
 void	nr_write_file(const char *path, const void *p, size_t n);
 
+/* Before there is anything to write: end the program where it could not. */
+void	nr_write_file_check(const char *path);
+
+/*
+ * Hold a file for this process alone, so that no other one that asks
+ * replaces it; it is made where it is not there.  Ends the program with
+ * status 3 where another holds it.
+ * Returns  the descriptor by which it is held, until that is closed
+ */
+int	nr_hold_file(const char *path);
+
+/*
+ * Write a file that is held, as nr_write_file() does; the new one is held
+ * before it has its name.
+ */
+void	nr_write_held(int *held, const char *path, const void *p, size_t n);
+
 #endif

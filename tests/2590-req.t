@@ -66,6 +66,8 @@ rc 1 'one of two'			nr-req -q 127.0.0.1:1 "$url" -k 1 --retries 0
 is '-q says nothing'			'' "$(cat err)"
 rc 0 '--max-time ends a stream'		req "$url" -k 1 --stream --max-time 500ms
 rc 3 'a report that cannot be written'	req "$url" -k 1 --report /nonexistent/x
+is 'is found out before anything is asked' 0 "$(wc -l <out)"
+rc 2 'a directory is no relay'		req store
 
 # ---- TLS
 all --ca-file own.pem "$tls" >got

@@ -48,7 +48,14 @@ like 'but the figures' "$total accepted \($total known before\)" err
 rc 0 '--report'				publish -q --report rep "$url_a" "$url_b"
 is 'has a line for each relay, and one for all' "$total $total $total" \
     "$(jq -r '.duplicates // .enough' rep | tr '\n' ' ' | sed 's/ $//')"
-rc 3 'a report that cannot be written'	publish -q --report /nonexistent/x "$url_a"
+# It hangs from there on if it is asked anything.
+untouched() { publish "$@" 127.0.0.1:1; }
+for o in '--report /nonexistent/x' '--resume /nonexistent/x' '--report store.a' \
+    '--resume store.a'; do
+	# shellcheck disable=SC2086
+	rc 3 "$o cannot be written"	untouched $o
+	is 'which is found out before anything is done' 1 "$(wc -l <err)"
+done
 
 # ---- relays
 bare=${url_a#ws://}
@@ -63,7 +70,10 @@ rc 2 'so is no URL'			publish http://example.com
 rc 2 'a file is no relay'		publish one "$url_a"
 like 'which looks otherwise'		'not a relay as wss://.*: one$' err
 rc 2 'nor what may have been one'	publish nonesuch.jsonl "$url_a"
+rc 2 'nor is a directory'		publish store.a "$url_a"
+like 'whatever it is called'		'a directory, not a relay .*: store.a$' err
 rc 2 'and --min of more than there are'	publish --min 2 "$url_a"
+like 'as it is said' '^nr-publish: --min 2: of only 1 relay$' err
 port=$((20000 + $$ % 10000))
 rc 3 'nobody there: status 3'		publish -q --give-up 1s "127.0.0.1:$port"
 like 'and why' 'given up: it cannot be reached; last: connect: ' err
@@ -169,7 +179,6 @@ rc 2 'another input is refused'		other
 like 'and why' 'not the input that it was' err
 echo nonsense >place.bad
 rc 2 'a file that is none'		publish --resume place.bad "$url_d"
-rc 3 'a place that cannot be written'	publish --resume /nonexistent/x "$url_d"
 
 # ---- streams that are not nice
 printf '%s' "$(cat one)" >notail
@@ -204,15 +213,23 @@ rc 0 '--version'			nr-publish --version
 
 # A stream: what arrives is sent at once.
 mkfifo pipe
-(exec nr-publish "$url_d" <pipe >stream 2>stream.err) &
+(exec nr-publish --resume stream.place "$url_d" "127.0.0.1:$port" <pipe >stream \
+    2>stream.err) &
 run=$!
 exec 3>pipe
 nr-bench gen -q -n 3 --seed 5 --since 1700000000 | jq -c 'select(.kind|.<10)' | head -1 >&3
 ok 'an event of a stream is sent and told of at once' wait_for 10 test -s stream
+ok 'and its place is kept'		wait_for 10 test -s stream.place
+resumed() { publish --resume stream.place "$url_d"; }
+rc 3 'of which there is one at a time'	resumed
+like 'as it is said' '^nr-publish: stream.place: another nr-publish is at work with it$' err
 kill -TERM $run
 wait $run
 is 'SIGTERM ends it'			143 $?
 like 'with the figures'			'accepted' stream.err
+like 'of what one relay has answered and the other has not' \
+    '1 event: 1 accepted by 1 or more, 0 not' stream.err
+rc 2 'its place is free then, and of another input' resumed
 exec 3>&-
 # ---- a key that comes later
 head -20 events >twenty

@@ -55,6 +55,14 @@ like 'is not tried for ever'		'ended with status 127' err
 rc 3 'a store that cannot be' \
     nr-negentropy -S c --follow --both /proc/nonesuch
 like 'neither'				'/proc/nonesuch: ended with status 3' err
+rc 2 'a store without a slash'	nr-negentropy -S c b
+like 'is no host'		'^nr-negentropy: b: a directory; ./b is meant, or wss://b\?$' err
+rc 2 'two peers'		nr-negentropy -S c 127.0.0.1:1 127.0.0.1:2
+like 'are one too many'		'one peer only, and this is no filter: 127.0.0.1:2' err
+rc 2 'a command and a peer'	nr-negentropy -S c --exec cat ./b
+like 'too'			"--exec takes the peer's place, and this is no filter: ./b" err
+rc 3 'a command that is an echo' nr-negentropy -S c --tries 1 --exec cat
+like 'is no relay'		'cat: it does not answer as a relay would$' err
 rc 2 'a file'			nr-negentropy -S c want
 rc 2 'a socket'			nr-negentropy -S c unix:/tmp/socket
 rc 3 'nobody there'		nr-negentropy -S c --tries 1 127.0.0.1:1

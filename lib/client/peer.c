@@ -32,6 +32,7 @@
 #define PAUSED_MS	100	/* between looks at one that is not read */
 #define CHALLENGE_MAX	1024
 #define PROOF_ROOM	((size_t)64 << 10)	/* beyond out_max, for AUTH */
+#define NO_RELAY	"it does not answer as a relay would"
 
 /* Whole frames that go out in one write. */
 struct chunk {
@@ -768,7 +769,7 @@ on_connect_error(struct nr_peer *p, struct lws *wsi, const char *in,
 		snprintf(text, sizeof(text), "HTTP status %u", status);
 	} else if (strncmp(text, "HS: ", 4) == 0) {
 		c = NR_FAULT_HTTP;
-		memmove(text, text + 4, strlen(text + 4) + 1);
+		snprintf(text, sizeof(text), NO_RELAY);
 	} else if (p->fault.class == NR_FAULT_TLS ||
 	    strstr(text, "SSL") != NULL || strstr(text, "cert") != NULL) {
 		c = NR_FAULT_TLS;
@@ -781,8 +782,7 @@ on_connect_error(struct nr_peer *p, struct lws *wsi, const char *in,
 		snprintf(text, sizeof(text), "cannot connect");
 	else {
 		c = NR_FAULT_HTTP;
-		snprintf(text, sizeof(text),
-		    "it does not answer as a relay would");
+		snprintf(text, sizeof(text), NO_RELAY);
 	}
 	attempt_failed(p, c, status == 101 ? 0 : status, text);
 }
