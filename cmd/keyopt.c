@@ -86,3 +86,10 @@ nr_key_load(const struct nr_key_args *a)
 	}
 	return key;
 }
+
+const char *
+nr_key_hint(const struct nr_key *key, const char *text)
+{
+	return key == NULL && strncmp(text, "auth-required:", 14) == 0 ?
+	    " (-K gives the key to authenticate by)" : "";
+}

@@ -36,4 +36,10 @@ int	nr_key_option(struct nr_key_args *a, int ch, const char *value);
  */
 struct nr_key	*nr_key_load(const struct nr_key_args *a);
 
+/*
+ * What to add to a relay's words: how to give a key, where it asks for one
+ * and there is none.
+ */
+const char	*nr_key_hint(const struct nr_key *key, const char *text);
+
 #endif

@@ -33,7 +33,7 @@ struct nr_records {
 	uint64_t		 copied;
 	struct place		*place;		/* sorted, once it is read */
 	size_t			 nplaces, capplaces;
-	uint64_t		 invalid;
+	uint64_t		 used, invalid;	/* lines */
 	int64_t			 now;
 	struct nr_buf		 line;
 };
@@ -45,13 +45,18 @@ need(int rc, const char *what)
 		nr_die(rc, "%s", what);
 }
 
+static const char *
+name(const char *path)
+{
+	return strcmp(path, "-") == 0 ? "stdin" : path;
+}
+
 static void
 bad(struct nr_records *r, const char *path, uint64_t lineno,
     const char *why)
 {
 	if (r->invalid++ < 10)
-		nr_warn("%s: line %" PRIu64 ": %s",
-		    strcmp(path, "-") == 0 ? "stdin" : path, lineno, why);
+		nr_warn("%s: line %" PRIu64 ": %s", name(path), lineno, why);
 }
 
 /* Keep the event for when it is wanted. */
@@ -161,6 +166,8 @@ read_all(struct nr_records *r, const char *path, int events)
 		    take_record(r, line, len) : "not a time and an id";
 		if (why != NULL)
 			bad(r, path, in.lineno, why);
+		else
+			r->used++;
 	}
 	nr_lines_free(&in);
 	if (fd != STDIN_FILENO)
@@ -182,12 +189,16 @@ nr_records_new(const char *path, int events, int keeps,
 	if (keeps && (r->copy = tmpfile()) == NULL)
 		nr_die(errno, "a temporary file");
 	read_all(r, path, events);
+	/* Compared as an empty set, it would have everything come here. */
+	if (r->used == 0 && r->invalid > 0)
+		nr_bad_usage("%s: not one line of it is %s", name(path),
+		    events ? "an event" : "a time and an id");
 	if (r->copy != NULL && fflush(r->copy) != 0)
 		nr_die(errno, "a temporary file");
 	if (r->nplaces > 0)
 		qsort(r->place, r->nplaces, sizeof(r->place[0]), compare);
 	if (r->invalid > 10)
-		nr_warn("%s: %" PRIu64 " lines are not used", path,
+		nr_warn("%s: %" PRIu64 " lines are not used", name(path),
 		    r->invalid);
 	return r;
 }

@@ -69,6 +69,9 @@ struct run {
 	int			 hopeless;	/* no use to start the peer */
 	int			 up_told, up_ended;
 	uint64_t		 nonsense;	/* that they wrote */
+	uint64_t		 given_down, given_up;	/* lines, to them */
+	uint64_t		 passed_down, passed_up;	/* from them */
+	int			 broken;	/* one has failed */
 	unsigned		 told, told_up;
 	struct nr_syncer	*syncer;
 	struct nr_timer		*flush;		/* what was gathered; progress */
@@ -114,13 +117,27 @@ take_in(struct run *run, struct nr_view line)
 	return rc != NR_OK ? rc : nr_intake_add(run->intake, line);
 }
 
+/* A command takes nothing more, whether it ends or not. */
+static int
+closed(struct run *run, const char *command)
+{
+	if (!run->broken)
+		nr_warn("%s: it does not read what it is given", command);
+	run->broken = 1;
+	return EPIPE;
+}
+
 static int
 on_take(void *ctx, struct nr_view line)
 {
 	struct run *run = ctx;
+	int rc;
 
-	return run->down != NULL ? nr_strainer_add(run->down, line) :
-	    take_in(run, line);
+	if (run->down == NULL)
+		return take_in(run, line);
+	rc = nr_strainer_add(run->down, line);
+	run->given_down += rc == NR_OK;
+	return rc == EPIPE ? closed(run, run->policy_down) : rc;
 }
 
 static int
@@ -158,6 +175,7 @@ passed_down(void *ctx, struct nr_view line)
 	nr_buf_free(&b);
 	if (rc != NR_OK && rc != EAGAIN)
 		nr_die(rc, "%s", run->policy_down);
+	run->passed_down += rc == NR_OK;
 	return rc;
 }
 
@@ -173,6 +191,7 @@ passed_up(void *ctx, struct nr_view line)
 	}
 	if (rc != NR_OK && rc != EAGAIN)
 		nr_die(rc, "%s", run->policy_up);
+	run->passed_up += rc == NR_OK;
 	return rc;
 }
 
@@ -190,14 +209,23 @@ strainer_room(void *ctx)
  * what filters end with that have held something back.
  */
 static void
+policy_ended(struct run *run, const char *command, int status, int told)
+{
+	if (run->broken || (status <= 1 && told))
+		return;
+	nr_warn("%s: ended with status %d", command, status);
+	run->broken = 1;
+	nr_syncer_stop(run->syncer);
+}
+
+static void
 down_ended(void *ctx, int status)
 {
 	struct run *run = ctx;
 
-	if (status > 1 || !run->over)
-		nr_die(EPIPE, "%s: ended with status %d", run->policy_down,
-		    status);
-	nr_net_stop(run->net);
+	policy_ended(run, run->policy_down, status, run->over);
+	if (run->over)
+		nr_net_stop(run->net);
 }
 
 static void
@@ -205,9 +233,7 @@ up_ended(void *ctx, int status)
 {
 	struct run *run = ctx;
 
-	if (status > 1 || !run->up_told)
-		nr_die(EPIPE, "%s: ended with status %d", run->policy_up,
-		    status);
+	policy_ended(run, run->policy_up, status, run->up_told || run->over);
 	run->up_ended = 1;
 	if (!run->over)
 		nr_syncer_room(run->syncer);
@@ -220,6 +246,7 @@ on_offer(void *ctx, struct nr_view line)
 	const struct nr_strainer_calls calls = {
 		passed_up, strainer_room, up_ended, run
 	};
+	int rc;
 
 	/* After a lost connection, perhaps once more. */
 	if (run->up_told && run->up_ended) {
@@ -227,7 +254,9 @@ on_offer(void *ctx, struct nr_view line)
 		run->up = nr_strainer_new(run->net, run->policy_up, &calls);
 		run->up_told = run->up_ended = 0;
 	}
-	return run->up_told ? EAGAIN : nr_strainer_add(run->up, line);
+	rc = run->up_told ? EAGAIN : nr_strainer_add(run->up, line);
+	run->given_up += rc == NR_OK;
+	return rc == EPIPE ? closed(run, run->policy_up) : rc;
 }
 
 static int
@@ -303,11 +332,13 @@ on_end(void *ctx, enum nr_sync_status status, const char *text, int rc)
 
 	run->status = run->hopeless ? NR_SYNC_LOST : status;
 	run->rc = rc;
-	if (status != NR_SYNC_DONE && status != NR_SYNC_STOPPED)
-		nr_warn("%s: %s", run->peer, text);
+	if (status != NR_SYNC_DONE && status != NR_SYNC_STOPPED &&
+	    !run->broken)
+		nr_warn("%s: %s%s", run->peer, text,
+		    nr_key_hint(run->key, text));
 	run->over = 1;
 	/* What has come down passes through, first. */
-	if (run->down != NULL)
+	if (run->down != NULL && !run->broken)
 		nr_strainer_finish(run->down);
 	else
 		nr_net_stop(run->net);
@@ -393,6 +424,13 @@ add(struct nr_buf *b, const char *name, uint64_t v)
 	need(nr_buf_addf(b, ",\"%s\":%" PRIu64, name, v), "summary");
 }
 
+/* What a policy was given and did not write. */
+static void
+add_held(struct nr_buf *b, const char *name, uint64_t given, uint64_t passed)
+{
+	add(b, name, given > passed ? given - passed : 0);
+}
+
 static void
 add_down(struct nr_buf *b, const struct run *run,
     const struct nr_intake_figures *in)
@@ -412,11 +450,14 @@ add_down(struct nr_buf *b, const struct run *run,
 	add(b, "missing", f->missing);
 	add(b, "invalid", in->invalid + f->malformed + run->nonsense);
 	add(b, "unasked", f->unasked);
+	add_held(b, "held_down", run->given_down, run->passed_down);
 }
 
 static void
-add_up(struct nr_buf *b, const struct nr_sync_figures *f)
+add_up(struct nr_buf *b, const struct run *run)
 {
+	const struct nr_sync_figures *f = &run->figures;
+
 	add(b, "sent", f->up.sent);
 	add(b, "accepted", f->up.accepted);
 	add(b, "gone", f->gone + f->up.gone);
@@ -424,6 +465,7 @@ add_up(struct nr_buf *b, const struct nr_sync_figures *f)
 	add(b, "unanswered", f->up.unanswered);
 	add(b, "private", f->kept_private);
 	add(b, "protected", f->kept_protected);
+	add_held(b, "held_up", run->given_up, run->passed_up);
 }
 
 /* To stdout, unless events or ids went there. */
@@ -445,7 +487,7 @@ summary(struct run *run, const struct nr_intake_figures *in)
 	if (run->directions & NR_SYNC_DOWN && !run->o.dry_run)
 		add_down(&b, run, in);
 	if (run->directions & NR_SYNC_UP && !run->o.dry_run)
-		add_up(&b, f);
+		add_up(&b, run);
 	add(&b, "rounds", f->talk.rounds);
 	add(&b, "bytes_up", f->talk.bytes_up);
 	add(&b, "bytes_down", f->talk.bytes_down);
@@ -698,7 +740,10 @@ finish(struct run *run)
 	nr_intake_flush(run->intake);
 	while (!nr_intake_idle(run->intake))
 		nr_sleep_ms(1);
-	if (run->rc == 0 && (run->rc = nr_intake_failed(run->intake)) != 0)
+	if (run->rc == 0 && (run->rc = nr_intake_failed(run->intake)) == 0 &&
+	    run->broken)
+		run->rc = EPIPE;
+	if (run->rc != 0)
 		run->status = NR_SYNC_FAILED;
 	nr_intake_figures(run->intake, &in);
 	nr_intake_free(run->intake);
@@ -818,6 +863,11 @@ check_options(const struct run *run)
 		nr_bad_usage("-S and a file: one of them");
 	if (run->o.follow && (file || run->o.dry_run || run->ids))
 		nr_bad_usage("--follow is for stores, and not to look only");
+	if (run->policy_down != NULL && !(run->directions & NR_SYNC_DOWN))
+		nr_bad_usage("--policy-down: nothing comes down");
+	if (run->policy_up != NULL && !(run->directions & NR_SYNC_UP))
+		nr_bad_usage("--policy-up: nothing goes up without --up or "
+		    "--both");
 	if (run->records_file != NULL && (run->directions & NR_SYNC_UP) &&
 	    !run->o.dry_run && !run->ids)
 		nr_bad_usage("--records: there are no events to send");

@@ -504,6 +504,16 @@ count_held(struct nr_pub_relay *r, int holding, int64_t now)
 		r->held = 0;
 }
 
+/* Where nothing can be sent, no event can keep to its deadline. */
+static int64_t
+its_time(const struct nr_pub_relay *r)
+{
+	const struct nr_pub *p = r->pub;
+
+	return !r->reached && p->deadline < p->give_up ? p->deadline :
+	    p->give_up;
+}
+
 void
 nr_pub_relay_look(struct nr_pub_relay *r, int blocking)
 {
@@ -518,7 +528,7 @@ nr_pub_relay_look(struct nr_pub_relay *r, int blocking)
 		since = r->rest;
 	if (r->nflights == 0)
 		return;
-	if (now - since > r->pub->give_up)
+	if (now - since > its_time(r))
 		give_up(r, r->reached ? "it answers nothing" :
 		    "it cannot be reached");
 	else if (r->held > r->pub->patience)

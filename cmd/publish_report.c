@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "keyopt.h"
 #include "sink.h"
 #include "tool.h"
 #include "util/err.h"
@@ -61,11 +62,11 @@ static void
 relay_summary(const struct nr_pub_relay *r)
 {
 	nr_say("%s: %" PRIu64 " accepted (%" PRIu64 " known before), %" PRIu64
-	    " refused%s%.120s%s, %" PRIu64 " unanswered, %" PRId64
+	    " refused%s%.120s%s%s, %" PRIu64 " unanswered, %" PRId64
 	    " ms on average%s%s", r->name, r->accepted, r->duplicates,
 	    r->refused, r->refused > 0 ? " (first: " : "",
 	    r->refused > 0 ? r->refusal : "", r->refused > 0 ? ")" : "",
-	    r->failed, average(r), r->over ? "; given up: " :
+	    nr_key_hint(r->pub->key, r->refusal), r->failed, average(r), r->over ? "; given up: " :
 	    *r->notice != '\0' ? "; notice: " : "",
 	    r->over ? r->why : r->notice);
 }

@@ -298,7 +298,8 @@ on_opened(struct nr_peer *p, void *ctx)
 {
 	struct req_relay *r = ctx;
 
-	(void)p;
+	if (r->req->stream && r->last.class != NR_FAULT_NONE)
+		nr_warn("%s: connected", nr_peer_url(p));
 	if (r->req->mode == REQ_COUNT)
 		ask_count(r);
 	else

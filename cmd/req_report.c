@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "keyopt.h"
 #include "sink.h"
 #include "tool.h"
 #include "util/err.h"
@@ -98,6 +99,7 @@ say(const struct req_relay *r)
 {
 	struct nr_sieve_figures f;
 	struct nr_peer_figures p;
+	const char *hint = nr_key_hint(r->req->signer.key, r->text);
 	uint64_t bad = rubbish(r);
 	char url[1400], refused[64] = "";
 
@@ -108,13 +110,14 @@ say(const struct req_relay *r)
 		    " not taken", bad);
 	if (r->req->mode != REQ_FETCH) {
 		if (r->status != REQ_OK)
-			nr_warn("%s: %s: %s", url, status_name[r->status],
-			    r->text);
+			nr_warn("%s: %s: %s%s", url, status_name[r->status],
+			    r->text, hint);
 		return;
 	}
-	nr_warn("%s: %" PRIu64 " event%s, %" PRIu64 " new%s: %s%s%s", url,
+	nr_warn("%s: %" PRIu64 " event%s, %" PRIu64 " new%s: %s%s%s%s", url,
 	    r->events, NR_S(r->events), f.written, refused,
-	    status_name[r->status], *r->text != '\0' ? ": " : "", r->text);
+	    status_name[r->status], *r->text != '\0' ? ": " : "", r->text,
+	    hint);
 }
 
 void

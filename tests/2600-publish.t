@@ -77,11 +77,13 @@ like 'as it is said' '^nr-publish: --min 2: of only 1 relay$' err
 port=$((20000 + $$ % 10000))
 rc 3 'nobody there: status 3'		publish -q --give-up 1s "127.0.0.1:$port"
 like 'and why' 'given up: it cannot be reached; last: connect: ' err
+rc 3 '--deadline counts for it'		publish -q --deadline 1s "127.0.0.1:$port"
 rc 0 'one of two is enough'		publish -q --give-up 1s "127.0.0.1:$port" "$url_a"
 rc 1 '--min 2: it is not'		publish -q --give-up 1s --min 2 "127.0.0.1:$port" "$url_a"
 
 # ---- refused, authenticated
 rc 1 'a relay that refuses all: status 1' publish "$url_c"
+like 'a key would help' 'refused \(first: auth-required: .*\) \(-K gives the key to authenticate by\)' err
 is 'as it says' 'false auth-required' \
     "$(jq -r '"\(.accepted) \(.message|sub(":.*";""))"' out | sort -u)"
 openssl rand -hex 32 >key

@@ -76,14 +76,23 @@ kind=$(nr-export -S b | jq .kind | sort | uniq -c | sort -rn |
     awk 'NR == 1 { print $2 }')
 rc 0 'up through a command' nr-negentropy -S b --up --private --protected \
     --policy-up "grep '\"kind\":$kind,'" ./q
+ok 'holds the others'		test "$(field held_up)" -gt 100
 ok 'lets some pass'		test "$(nr-export -S q --count)" -gt 10
 nr-export -S b -k "$kind" --ids | sort >want.q
 ids q >got; same 'what it lets pass'	want.q got
 rc 0 'one that lets nothing pass' nr-negentropy -S r --policy-down 'grep nothing' ./b
 is 'nothing'			0 "$(nr-export -S r --count)"
+is 'as it says'			"$(wc -l <want) 0" "$(jq -r '"\(.held_down) \(.stored)"' out)"
 rc 3 'one that ends at once'	nr-negentropy -S r --policy-down true ./b
+is 'leaves figures'		failed "$(field status)"
 rc 3 'one that fails'		nr-negentropy -S r --policy-down 'cat >/dev/null; exit 7' ./b
-rc 3 'one that is not there'	nr-negentropy -S r --policy-up nowhere --up ./q
+is 'does, too'			failed "$(field status)"
+like 'and says why'		'exit 7: ended with status 7$' err
+rc 3 'one that is not there'	nr-negentropy -S b --policy-up nowhere --up ./q
+is 'too'			failed "$(field status)"
+like 'is named'			'nowhere: (ended with status 127|it does not read)' err
+rc 2 'one for what does not go up' nr-negentropy -S b --policy-up cat ./q
+rc 2 'nor down'			nr-negentropy -S b --up --policy-down cat ./q
 rc 1 'one that writes nonsense'	nr-negentropy -S r --policy-down 'echo nonsense; cat' ./b
 ids r >got; same 'loses nothing by it'	want got
 rc 1 'one that changes events'	nr-negentropy -S t --policy-down "sed 's/sig/sig/; s/content.:./&forged /'" ./q
@@ -124,6 +133,11 @@ rc 2 'no URL'			nr-negentropy -S a 'http://x'
 rc 2 'two sides'		nr-negentropy -S a --file some ./b
 rc 2 'two files'		nr-negentropy --records some --file some ./b
 rc 2 'nothing to send'		nr-negentropy --records some --up ./b
+echo nonsense >nonsense
+rc 2 'not an event in it'	nr-negentropy --file nonsense ./b
+like 'is said'			'nonsense: not one line of it is an event' err
+rc 2 'nor an id'		nr-negentropy --records nonsense ./b
+like 'is said'			'nonsense: not one line of it is a time and an id' err
 rc 2 'to follow a file'		nr-negentropy --file some --follow ./b
 rc 2 'a bad filter'		nr-negentropy -S a ./b '{"kinds":1}'
 rc 2 'frames that are too small' nr-negentropy -S a --frame-size 100 ./b

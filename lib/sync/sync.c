@@ -31,7 +31,7 @@
 #define LIES_MIN	1000	/* ids that are not there, in spite of */
 #define SOME		256	/* events in one look at the store */
 #define FEED_MS		1000
-#define RECENT		1000000	/* ids from the relay, to be told from ours */
+#define RECENT		1000000	/* ids that came from the relay, or went there */
 
 struct range {
 	size_t	filter;
@@ -93,7 +93,9 @@ struct nr_syncer {
 	struct nr_timer		*ear_timer;
 	int			 following;	/* the first time is over */
 	uint64_t		 feed;		/* the next number to send */
-	struct nr_idset		*recent;	/* from the relay, or NULL */
+	int			 caught_up;	/* it was said */
+	/* From the relay; while following, there, too.  Or NULL. */
+	struct nr_idset		*recent;
 	int			 ending;
 	int			 closed;	/* nothing comes any more */
 	enum nr_sync_status	 status;
@@ -621,6 +623,15 @@ find(struct nr_syncer *s, struct nr_view *line, const unsigned char id[32])
 	return rc;
 }
 
+static int
+send_one(struct nr_syncer *s, const unsigned char id[32], struct nr_view line)
+{
+	int rc = nr_upload_add(s->upload, id, line), added;
+
+	return rc != NR_OK || !s->o.follow || s->recent == NULL ? rc :
+	    nr_idset_add(s->recent, id, &added);
+}
+
 /* Returns EAGAIN where there is no room. */
 static int
 send_first(struct nr_syncer *s)
@@ -638,7 +649,7 @@ send_first(struct nr_syncer *s)
 		s->figures.gone++;
 	else if (may_leave(s, &ev) && (rc = s->o.offer != NULL ?
 	    s->o.offer(s->o.ctx, line) :
-	    nr_upload_add(s->upload, id, line)) != NR_OK)
+	    send_one(s, id, line)) != NR_OK)
 		return rc;
 	nr_ids_pop(&s->have, 1);
 	return NR_OK;
@@ -683,7 +694,7 @@ nr_syncer_send(struct nr_syncer *s, struct nr_view line)
 		return ENOMEM;
 	line.len = nr_event_normalise(&ev, copy);
 	line.p = copy;
-	rc = nr_upload_add(s->upload, ev.id, line);
+	rc = send_one(s, ev.id, line);
 	free(copy);
 	return rc;
 }
@@ -1127,6 +1138,9 @@ next_range(struct nr_syncer *s)
 		s->job = NOTHING;
 		if (!s->o.follow)
 			end(s, NR_SYNC_DONE, "", 0);
+		else if (!s->caught_up)
+			say(s, "caught up; following");
+		s->caught_up = 1;
 		return;
 	}
 	s->now = s->range[--s->nranges];
@@ -1226,8 +1240,12 @@ static void
 on_heard(struct nr_fetch *f, void *ctx, const struct nr_event *ev,
     struct nr_view line)
 {
+	struct nr_syncer *s = ((struct ear *)ctx)->s;
+
 	(void)f;
-	take(((struct ear *)ctx)->s, ev, line);
+	/* It tells whoever listens of what we have sent, too. */
+	if (s->recent == NULL || !nr_idset_has(s->recent, ev->id))
+		take(s, ev, line);
 }
 
 static void
@@ -1394,6 +1412,7 @@ opened(struct nr_peer *p, void *ctx)
 	int rc;
 
 	s->figures.connections++;
+	s->caught_up = 0;
 	/* One that has worked is asked again, whatever it said last. */
 	if (s->worked)
 		s->no_neg = 0;

@@ -126,13 +126,21 @@ for (const [way, args] of [['one id a round', []], ['one id a round', ['--up']],
   r1.stop()
 }
 {
+  await run('nr-import', ['-q', '-S', scratch('echo')], jsonl([alice.sign(1, 'first'), alice.sign(1, 'second')]))
   const b = background('-S', scratch('echo'), '--both', '--follow', there.url)
-  ok(await until(async () => (await ids(scratch('echo'))).length === 3000, 20000), 'all have come')
+  ok(await until(async () => (await ids(scratch('echo'))).length === 3002, 20000), 'all have come')
+  ok(await until(() => /: caught up; following\n/.test(b.err), 10000), 'which is told', b.err)
   // What is stored here, last of all, goes up when all before it was seen.
   const mine = alice.sign(1, 'mine')
   await run('nr-import', ['-q', '-S', scratch('echo')], jsonl([mine]))
   ok(await until(async () => (await run('nr-export', ['-S', scratch('big'), '-i', mine.id])).out !== '', 20000), 'ours has gone up')
-  is((await b.stop()).sent, 1, 'what came from there is not sent back')
+  // And what is stored there comes when the relay has told of all that went up.
+  const theirs = alice.sign(1, 'theirs')
+  await run('nr-import', ['-q', '-S', scratch('big')], jsonl([theirs]))
+  ok(await until(async () => (await ids(scratch('echo'))).includes(theirs.id), 20000), 'theirs has come')
+  const s = await b.stop()
+  is(s.sent, 3, 'what came from there is not sent back')
+  is([s.received, s.stored, s.duplicate], [3001, 3001, 0], 'nor what went there taken for theirs')
 }
 
 // ---- nobody answers

@@ -73,7 +73,7 @@ is([r.code, await ids(empty)], [0, await want(await store('filed', pick(i => i %
 const records = pick(i => i % 3).map(e => `${e.created_at} ${e.id}\n`).join('')
 r = await run('nr-negentropy', ['--records', '-', '--ids', relay.url], records)
 ok(lines(r.out).filter(l => l.startsWith('need')).length > 1000, 'times and ids are enough to compare', r.err)
-r = await run('nr-negentropy', ['--records', '-', '--ids', relay.url], `12 ${'0'.repeat(63)}\nnonsense\n`)
+r = await run('nr-negentropy', ['--records', '-', '--ids', relay.url], `12 ${'0'.repeat(63)}\nnonsense\n12 ${'0'.repeat(64)}\n`)
 ok(r.code === 1 && /line 2: not a time and an id/.test(r.err), 'bad records are named', r.err)
 
 // ---- limits of relays
