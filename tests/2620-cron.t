@@ -74,6 +74,22 @@ unset NR_KEY
 ids store.c >got
 same 'all of them'			want got
 
+# ---- a signal
+relay d
+kill -STOP "$pid_d"
+(exec nr-cron rebroadcast backup "$url_d" 2>term.err) &
+term=$!
+free() { flock -n backup/lock true; }
+held() { ! free; }
+sends() { pgrep -P "$term" nr-publish; }
+ok 'it sends'				wait_for 10 sends
+ok 'alone'				held
+kill -TERM $term
+wait $term
+is 'SIGTERM ends it'			143 $?
+ok 'and what it has started'		free
+kill -CONT "$pid_d"
+
 # ---- what goes wrong
 first=$(ls backup/*.jsonl.zst | head -1)
 cp "$first" whole
@@ -83,6 +99,8 @@ like 'is named' "${first##*/}: is not what it was" err
 rc 3 'restoring it'			nr-cron restore backup half
 ok 'brings the others'	test "$(nr-export -S half --count)" -gt 100
 cp whole "$first"
+rc 0 '--help is none'			nr-cron --help
+is 'and says what there is' 4		"$(grep -c '^usage: nr-cron [a-z]* ' out)"
 rc 2 'no verb is usage'			nr-cron
 rc 2 'nor is half of one'		nr-cron backup main
 rc 2 'nor one without relays'		nr-cron rebroadcast backup
@@ -105,6 +123,11 @@ mkdir spoiled
 rc 0 'another backup'			nr-cron backup spoilt spoiled
 for f in spoiled/*.jsonl.zst; do echo x >>"$f"; done
 rc 1 'bytes behind the end of a backup'	nr-cron check spoiled
+first=$(ls spoiled/*.json)
+mv "$first" kept
+rc 1 'a backup without its hash'	nr-cron check spoiled
+is 'is named, and nothing else' "nr-cron: $first: is gone" "$(cat err)"
+mv kept "$first"
 rm spoiled/*.jsonl.zst
 rc 1 'a backup that is gone'		nr-cron check spoiled
 like 'is named'				'is gone' err
