@@ -60,7 +60,7 @@ is 'each with its limit'		3 "$(cat n)"
 rc 0 'nothing is an answer'		req "$url" -k 9999
 is 'and writes nothing'			'' "$(cat out)"
 rc 3 'nobody there'			nr-req 127.0.0.1:1 -k 1 --retries 1
-like 'each attempt is told'		'cannot connect; again in' err
+like 'each attempt is told'		'cannot connect: Connection refused; again in' err
 like 'and the end of it'		'0 events, 0 new: failed: cannot connect' err
 rc 1 'one of two'			nr-req -q 127.0.0.1:1 "$url" -k 1 --retries 0
 is '-q says nothing'			'' "$(cat err)"

@@ -23,6 +23,7 @@
 
 #define SERVICE_SIZE	((size_t)64 * 1024)	/* read at a time */
 #define HEADERS_MAX	16384			/* of an answer */
+#define LOOKS_MAX	64	/* at watches, in a round of the loop */
 #define OPEN_SECONDS	300	/* libwebsockets' own; ours come first */
 
 struct nr_watch {
@@ -154,15 +155,15 @@ nr_watch_free(struct nr_watch *w)
 }
 
 /* One at a time: a callback may free the watch that would be next. */
-static void
-on_epoll(struct nr_net *n)
+static int
+look_at_one(struct nr_net *n)
 {
 	struct epoll_event e;
 	struct nr_watch *w;
 	unsigned events = 0;
 
 	if (epoll_wait(n->epoll, &e, 1, 0) != 1)
-		return;
+		return 0;
 	w = e.data.ptr;
 	if (e.events & (EPOLLIN | EPOLLHUP | EPOLLERR))
 		events |= NR_WATCH_IN;
@@ -172,6 +173,17 @@ on_epoll(struct nr_net *n)
 		w->fn(w->ctx, events & w->events);
 	else
 		w->fn(w->ctx, w->events);
+	return 1;
+}
+
+/* What there is, before libwebsockets looks at its sockets. */
+static void
+on_epoll(struct nr_net *n)
+{
+	int left = LOOKS_MAX;
+
+	while (left-- > 0 && look_at_one(n))
+		;
 }
 
 /* ---- waking */

@@ -63,6 +63,8 @@ struct nr_peer {
 	unsigned		 left;	/* addresses, with this one */
 	int64_t			 deadline;
 	struct lws		*wsi;
+	struct nr_watch		*trying;	/* until it is connected */
+	int			 trying_fd;	/* the same socket; ours */
 	int			 ended;	/* to be told */
 	struct nr_fault		 fault;
 	unsigned		 failures;	/* in a row */
@@ -187,8 +189,19 @@ set_paused(struct nr_peer *p, int on)
 
 /* Whatever there is of a connection goes. */
 static void
+stop_trying(struct nr_peer *p)
+{
+	if (p->trying == NULL)
+		return;
+	nr_watch_free(p->trying);
+	p->trying = NULL;
+	close(p->trying_fd);
+}
+
+static void
 drop_connection(struct nr_peer *p)
 {
+	stop_trying(p);
 	if (p->wsi != NULL)
 		nr_wire_drop(p->wsi);
 	p->wsi = NULL;
@@ -724,6 +737,7 @@ attempt_failed(struct nr_peer *p, enum nr_fault_class c, unsigned code,
     const char *text)
 {
 	p->wsi = NULL;
+	stop_trying(p);
 	set_fault(p, c, code, text, strlen(text));
 	if (p->at != NULL && p->at->ai_next != NULL && p->left > 1 &&
 	    c != NR_FAULT_TLS && c != NR_FAULT_HTTP) {
@@ -734,6 +748,16 @@ attempt_failed(struct nr_peer *p, enum nr_fault_class c, unsigned code,
 		return;
 	}
 	end(p, c, code, text);
+}
+
+/* The system has said why. */
+static void
+not_connected(struct nr_peer *p, int error)
+{
+	char text[NR_FAULT_TEXT];
+
+	snprintf(text, sizeof(text), "cannot connect: %s", strerror(error));
+	attempt_failed(p, NR_FAULT_CONNECT, (unsigned)error, text);
 }
 
 /* Is it what connect(2) says of a host? */
@@ -758,7 +782,7 @@ on_connect_error(struct nr_peer *p, struct lws *wsi, const char *in,
 	enum nr_fault_class c = NR_FAULT_CONNECT;
 
 	if (error != 0) {
-		attempt_failed(p, c, (unsigned)error, strerror(error));
+		not_connected(p, error);
 		return;
 	}
 	if (len > 0 && in[len - 1] == '\0')
@@ -874,6 +898,40 @@ happened(struct nr_wire *w, struct lws *wsi,
 	return rc;
 }
 
+static void
+on_tried(void *ctx, unsigned events)
+{
+	struct nr_peer *p = ctx;
+	socklen_t len = sizeof(int);
+	int error = 0;
+
+	(void)events;
+	(void)getsockopt(p->trying_fd, SOL_SOCKET, SO_ERROR, &error, &len);
+	stop_trying(p);
+	if (error == 0)
+		return;
+	p->busy++;
+	if (p->wsi != NULL)
+		nr_wire_drop(p->wsi);
+	not_connected(p, error);
+	leave(p);
+}
+
+/*
+ * libwebsockets asks its socket why it could not connect, and keeps the
+ * answer, which a socket gives once.  Watches are looked at before, so we
+ * know.  Where this cannot be, there is no reason, and nothing else differs.
+ */
+static void
+watch_attempt(struct nr_peer *p)
+{
+	stop_trying(p);
+	p->trying_fd = fcntl(lws_get_socket_fd(p->wsi), F_DUPFD_CLOEXEC, 0);
+	if (p->trying_fd >= 0 && nr_watch_new(&p->trying, p->net,
+	    p->trying_fd, NR_WATCH_OUT, on_tried, p) != NR_OK)
+		close(p->trying_fd);
+}
+
 /*
  * Begin with the address p->at.  Returns 0 where that cannot be and nothing
  * has been called that says so.
@@ -894,6 +952,8 @@ connect_to(struct nr_peer *p, const char *address)
 	errno = 0;
 	ok = lws_client_connect_via_info(&i) != NULL;
 	p->dialing = 0;
+	if (ok && !p->dial_failed && p->wsi != NULL && p->at != NULL)
+		watch_attempt(p);
 	return ok || p->dial_failed;
 }
 
