@@ -752,7 +752,11 @@ finish(struct run *run)
 	nr_out_close();
 	nr_net_free(run->net);
 	nr_exec_free(run->x);
-	nr_store_close(run->st);
+	/* Nobody was reached: then there is no new store, either. */
+	if (run->st != NULL && run->figures.connections == 0)
+		nr_store_unmake(run->st);
+	else
+		nr_store_close(run->st);
 	nr_records_free(run->records);
 	nr_verifier_free(run->signer.hasher);
 	nr_key_free(run->key);

@@ -66,6 +66,11 @@ like 'is no relay'		'cat: it does not answer as a relay would$' err
 rc 2 'a file'			nr-negentropy -S c want
 rc 2 'a socket'			nr-negentropy -S c unix:/tmp/socket
 rc 3 'nobody there'		nr-negentropy -S c --tries 1 127.0.0.1:1
+rc 3 'into a new store'		nr-negentropy -S fresh --tries 1 127.0.0.1:1
+ok 'leaves none'		test ! -e fresh
+mkdir fresh
+rc 3 'into a folder'		nr-negentropy -S fresh --tries 1 127.0.0.1:1
+ok 'leaves that'		test -d fresh
 rc 3 'a store that is not there, upwards'	nr-negentropy -S nowhere --up ./b
 
 # ---- what passes through a command

@@ -39,6 +39,7 @@ struct nr_store {
 	int			 timeout;
 	int			 dirfd;
 	int			 lockfd;
+	int			 made;		/* the folder, by us */
 	int			 bellfd;
 	struct nr_log		 log;
 	MDB_env			*env;

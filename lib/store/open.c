@@ -56,9 +56,11 @@ open_dir(struct nr_store *st, const char *dir, unsigned flags)
 	char path[PATH_MAX];
 	struct stat s;
 
-	if ((flags & NR_STORE_CREATE) && mkdir(dir, 0777) != 0 &&
-	    errno != EEXIST)
-		return errno;
+	if (flags & NR_STORE_CREATE) {
+		st->made = mkdir(dir, 0777) == 0;
+		if (!st->made && errno != EEXIST)
+			return errno;
+	}
 	if (realpath(dir, path) == NULL)
 		return errno;
 	if ((st->dir = strdup(path)) == NULL)
@@ -424,6 +426,38 @@ nr_store_close(struct nr_store *st)
 	nr_merge_abandon(st);
 	clean_up(st);
 	nr_merge_abandon(st);
+	store_free(st);
+}
+
+/* With the door shut: is this as it was made? */
+static int
+unused(struct nr_store *st)
+{
+	uint32_t last;
+
+	return st->made &&
+	    nr_lock_take(st->lockfd, NR_LOCK_DOOR, 1, 0) == NR_OK &&
+	    nr_lock_take(st->lockfd, NR_LOCK_PRESENCE, 1, 0) == NR_OK &&
+	    nr_log_last(&st->log, &last) == NR_OK && last == 0;
+}
+
+void
+nr_store_unmake(struct nr_store *st)
+{
+	static const char *const files[] = {
+		"index/data.mdb", "index/lock.mdb", "state", "bell", "lock"
+	};
+	size_t i;
+
+	if (!unused(st)) {
+		nr_store_close(st);
+		return;
+	}
+	for (i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+		(void)unlinkat(st->dirfd, files[i], 0);
+	(void)unlinkat(st->dirfd, "index", AT_REMOVEDIR);
+	(void)unlinkat(st->dirfd, "log", AT_REMOVEDIR);
+	(void)rmdir(st->dir);
 	store_free(st);
 }
 

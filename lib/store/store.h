@@ -71,6 +71,12 @@ void	nr_store_set_progress(struct nr_store *st,
 void	nr_store_close(struct nr_store *st);	/* NULL is allowed */
 
 /*
+ * Close it; and remove it, if this process has made it, nothing was ever
+ * stored and nobody else is here.
+ */
+void	nr_store_unmake(struct nr_store *st);
+
+/*
  * Who held the lock that made a call return NR_EBUSY, such as
  * "nr-import 123"; "" where it is not known.
  */
