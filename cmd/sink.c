@@ -101,31 +101,58 @@ put_in_place(const char *tmp, const char *path, int slot)
 	close(fd);
 }
 
+static void
+write_all(int fd, const char *path, const char *at, size_t n)
+{
+	ssize_t w;
+
+	for (; n > 0; at += w, n -= (size_t)w)
+		if ((w = write(fd, at, n)) < 0)
+			nr_die(errno, "%s", path);
+}
+
 /* Returns the file's descriptor. */
 static int
-write_beside(const char *path, const char *at, size_t n, int hold)
+write_beside(const char *path, const char *p, size_t n, int hold)
 {
 	char tmp[PATH_MAX];
-	ssize_t w;
 	int fd;
 
 	temporary(tmp, path);
 	fd = create(tmp, path, 1);
 	if (hold && flock(fd, LOCK_EX | LOCK_NB) != 0)
 		nr_die(errno, "%s", path);
-	for (; n > 0; at += w, n -= (size_t)w)
-		if ((w = write(fd, at, n)) < 0)
-			nr_die(errno, "%s", path);
+	write_all(fd, path, p, n);
 	if (fsync(fd) != 0)
 		nr_die(errno, "%s", path);
 	put_in_place(tmp, path, 1);
 	return fd;
 }
 
+/* A device, or a pipe, perhaps by a link: it is not to be replaced. */
+static int
+is_special(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && !S_ISREG(st.st_mode) &&
+	    !S_ISDIR(st.st_mode);
+}
+
 void
 nr_write_file(const char *path, const void *p, size_t n)
 {
-	if (close(write_beside(path, p, n, 0)) != 0)
+	char target[PATH_MAX];
+	int fd;
+
+	if (is_special(path)) {
+		if ((fd = open(path, O_WRONLY | O_CLOEXEC)) < 0)
+			nr_die(errno, "%s", path);
+		write_all(fd, path, p, n);
+	} else
+		fd = write_beside(realpath(path, target) != NULL ? target :
+		    path, p, n, 0);
+	if (close(fd) != 0)
 		nr_die(errno, "%s", path);
 }
 
@@ -137,7 +164,8 @@ nr_write_file_check(const char *path)
 
 	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
 		nr_die(EISDIR, "%s", path);
-	if (access(directory(copy, path), W_OK | X_OK) != 0)
+	if (is_special(path) ? access(path, W_OK) != 0 :
+	    access(directory(copy, path), W_OK | X_OK) != 0)
 		nr_die(errno, "%s", path);
 }
 
@@ -166,6 +194,8 @@ nr_hold_file(const char *path)
 	int fd;
 
 	nr_write_file_check(path);
+	if (is_special(path))
+		nr_bad_usage("%s: no file to go on from", path);
 	for (;;) {
 		fd = open(path, O_RDONLY | O_CREAT | O_CLOEXEC, 0666);
 		if (fd < 0)

@@ -31,7 +31,7 @@ void	nr_sink_close(struct nr_sink *s);
 
 /*
  * Write a small file whole or not at all: beside its place, synced, then
- * renamed.
+ * renamed.  What is no file (a device, a pipe) is written to.
  */
 void	nr_write_file(const char *path, const void *p, size_t n);
 

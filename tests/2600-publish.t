@@ -48,6 +48,18 @@ like 'but the figures' "$total accepted \($total known before\)" err
 rc 0 '--report'				publish -q --report rep "$url_a" "$url_b"
 is 'has a line for each relay, and one for all' "$total $total $total" \
     "$(jq -r '.duplicates // .enough' rep | tr '\n' ' ' | sed 's/ $//')"
+ln -s rep rep.link
+mkfifo rep.pipe
+cat rep.pipe >rep.cat &
+cat_=$!
+rc 0 'to a pipe'			publish -q --report rep.pipe "$url_a"
+wait $cat_
+is 'it is written' 2			"$(wc -l <rep.cat)"
+ok 'and stays'				test -p rep.pipe
+rc 0 'by a link'			publish -q --report rep.link "$url_a"
+is 'the file is written' 2		"$(wc -l <rep)"
+ok 'and the link stays'			test -h rep.link
+rc 2 'a pipe has no place'		publish --resume rep.pipe "$url_a"
 # It hangs from there on if it is asked anything.
 untouched() { publish "$@" 127.0.0.1:1; }
 for o in '--report /nonexistent/x' '--resume /nonexistent/x' '--report store.a' \
