@@ -360,9 +360,13 @@ begin_info(struct probe_relay *r)
 	r->sent = nr_now_ns();
 	rc = nr_info_new(&r->info, r->probe->net, &r->url,
 	    left < ms ? left : ms, on_info, r);
-	if (rc != NR_OK)
-		nr_die(rc, "%s", nr_peer_url(r->peer));
-	nr_info_limit(r->info, PROBE_INFO_MAX);
+	if (rc == NR_OK) {
+		nr_info_limit(r->info, PROBE_INFO_MAX);
+		return;
+	}
+	/* No thread for a look-up: another round may have one. */
+	fail(r, PROBE_INFO, "local", nr_strerror(rc));
+	next(r);
 }
 
 /* ---- answers */
