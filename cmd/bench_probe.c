@@ -24,7 +24,7 @@
 
 #define JOBS_MAX	1000
 #define LOOKUPS_MAX	256	/* names at a time; each has a thread */
-#define FDS_PER_JOB	4	/* two connections, and old ones that close */
+#define FDS_PER_JOB	6	/* two connections, old ones that close */
 #define FDS_MORE	64
 
 static void

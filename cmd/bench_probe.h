@@ -9,7 +9,6 @@
 
 #include "bench/nip11.h"
 #include "client/auth.h"
-#include "client/dial.h"
 #include "client/info.h"
 #include "client/net.h"
 #include "client/peer.h"
@@ -47,7 +46,6 @@ extern const char *const probe_phase_name[PROBE_PHASES];
 /* What is done, one after the other. */
 enum probe_step {
 	STEP_OPEN,
-	STEP_WHY,		/* it could not connect */
 	STEP_INFO,
 	STEP_READ,
 	STEP_PING,
@@ -130,7 +128,6 @@ struct probe_relay {
 	struct nr_timer	*clock;		/* of the step */
 	struct nr_peer	*peer;
 	struct nr_info	*info;
-	struct nr_dial	*dial;
 	int		 done;		/* told, and leaving */
 	int		 heard;		/* a relay's message came */
 

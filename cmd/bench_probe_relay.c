@@ -65,7 +65,7 @@ static enum probe_phase
 phase_of(const struct probe_relay *r)
 {
 	static const enum probe_phase of[] = {
-		[STEP_OPEN] = PROBE_OPEN, [STEP_WHY] = PROBE_CONNECT,
+		[STEP_OPEN] = PROBE_OPEN,
 		[STEP_INFO] = PROBE_INFO, [STEP_READ] = PROBE_EOSE,
 		[STEP_PING] = PROBE_PING, [STEP_COUNT] = PROBE_COUNT,
 		[STEP_NEGENTROPY] = PROBE_NEGENTROPY,
@@ -88,7 +88,6 @@ probe_relay_free(struct probe_relay *r)
 	if (r->after != NULL)
 		r->after->before = r->before;
 	nr_timer_free(r->clock);
-	nr_dial_free(r->dial);
 	nr_info_free(r->info);
 	nr_peer_free(r->peer);
 	nr_buf_free(&r->document);
@@ -284,7 +283,7 @@ next(struct probe_relay *r)
 		(void)nr_peer_say(r->peer, "[\"NEG-CLOSE\",\"neg\"]");
 	else if (r->step == STEP_WRITE)
 		(void)nr_peer_say(r->peer, "[\"CLOSE\",\"live\"]");
-	r->step = r->step == STEP_OPEN ? STEP_INFO : r->step + 1;
+	r->step++;
 	if (r->step == STEP_LISTEN && !r->probe->write)
 		r->step = STEP_END;
 	if (!open && r->step != STEP_INFO)
@@ -306,6 +305,7 @@ class_of(const struct nr_fault *f)
 		return "dns";
 	case NR_FAULT_CONNECT:
 		return f->code == ECONNREFUSED ? "refused" :
+		    f->code == ETIMEDOUT ? "timeout" :
 		    f->code == EMFILE ? "local" : "unreachable";
 	case NR_FAULT_TLS:
 		return "tls";
@@ -769,39 +769,9 @@ link_phase(const struct probe_relay *r, const struct nr_fault *why)
 }
 
 static void
-on_why(void *ctx, int error)
-{
-	struct probe_relay *r = ctx;
-
-	fail(r, PROBE_CONNECT, error == ECONNREFUSED ? "refused" :
-	    error == ETIMEDOUT ? "timeout" : "unreachable",
-	    error != 0 ? strerror(error) : "cannot connect");
-	finish(r);
-}
-
-/* libwebsockets does not say whether it was refused: ask again. */
-static void
-ask_why(struct probe_relay *r)
-{
-	int64_t left = r->deadline - nr_now_ms();
-	int rc;
-
-	r->step = STEP_WHY;
-	rc = nr_dial_new(&r->dial, r->probe->net,
-	    nr_peer_link(r->peer)->address, r->url.port,
-	    left < CLOSE_MS ? CLOSE_MS : left, on_why, r);
-	if (rc != NR_OK)
-		on_why(r, rc);
-}
-
-static void
 cannot_open(struct probe_relay *r, const struct nr_fault *why)
 {
 	take_link(r);
-	if (why->class == NR_FAULT_CONNECT && why->code == 0) {
-		ask_why(r);
-		return;
-	}
 	fail(r, link_phase(r, why), class_of(why), why->text);
 	/* It speaks HTTP; what does it say of itself? */
 	if (why->class == NR_FAULT_HTTP)
