@@ -7,7 +7,7 @@ import net from 'node:net'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { spawn } from 'node:child_process'
 import { WebSocketServer } from 'ws'
-import { verifyEvent } from 'nostr-tools/pure'
+import { getPublicKey, verifyEvent } from 'nostr-tools/pure'
 import { ok, is, note, done, serve, scratch, run, sleep, until, Author, Client, go, now } from './tap.mjs'
 
 go(Number(process.argv[2] ?? 0))
@@ -175,6 +175,19 @@ const members = await serve(scratch('closed'), '--set', 'read=auth', '--set', 'w
   is([r.code, l.status, l.auth, error(l)], [0, 'healthy', { offered: true, required: true, accepted: null }, ['eose', 'auth']],
     'without a key that is no fault')
   is([l.ms.eose, l.supports.count, l.supports.negentropy], [null, true, true], 'and what it knows shows all the same')
+}
+
+{
+  // A key of one's own opens what a throw-away key does not.
+  const own = Buffer.from(readFileSync('key', 'utf8').trim(), 'hex')
+  writeFileSync('members', getPublicKey(own) + '\n')
+  const club = await serve(scratch('club'), '--set', 'write=members', '--set', 'members=members')
+  const r = await probe('--write', '-K', 'key', '--kinds', '1', club.url)
+  is([r.code, r.line.write.accepted, r.line.kinds[0].accepted], [0, true, true], 'a member may write')
+  const s = await probe('--write', '--kinds', '1', club.url)
+  is([s.code, s.line.status, s.line.write.accepted, s.line.kinds[0].class], [0, 'healthy', false, 'restricted'], 'others may not')
+  const d = (await probe('--nip66', '--write', '--kinds', '1', club.url)).line
+  is(d.tags.filter(t => t[0] === 'k' || t[1]?.endsWith('writes')), [['R', 'writes']], 'which is no matter of kinds')
 }
 
 // ---- one fault each
