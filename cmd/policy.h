@@ -38,11 +38,14 @@ void	nr_commands_ask(struct nr_commands *c, const struct nr_rules *r,
 size_t	nr_commands_share(struct nr_commands *c);
 
 /*
- * End the processes that these rules do not name and that nobody waits
- * for.  Then: are there others, so that this has to be called again?
+ * Let go of the processes that these rules do not name and that nobody
+ * waits for.  Then: are there others, so that this has to be called again?
  */
 void	nr_commands_keep(struct nr_commands *c, const struct nr_rules *r);
 int	nr_commands_stale(struct nr_commands *c);
+
+/* End those: takes seconds where one does not want to.  Any thread. */
+void	nr_commands_end(struct nr_commands *c);
 
 /* ---- modes --------------------------------------------------------------------- */
 

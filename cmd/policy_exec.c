@@ -27,6 +27,7 @@ struct command {
 struct nr_commands {
 	pthread_mutex_t	 lock;		/* of the list */
 	struct command	*first;
+	struct command	*gone;		/* to be ended */
 	atomic_int	 unnamed;
 };
 
@@ -55,30 +56,6 @@ nr_commands_new(void)
 		nr_die(ENOMEM, "commands");
 	pthread_mutex_init(&c->lock, NULL);
 	return c;
-}
-
-static void
-free_command(struct command *k)
-{
-	nr_host_free(k->host);
-	free(k->text);
-	free(k);
-}
-
-void
-nr_commands_free(struct nr_commands *c)
-{
-	struct command *k, *next;
-
-	if (c == NULL)
-		return;
-	for (k = c->first; k != NULL; k = next) {
-		next = k->next;
-		nr_host_stop(k->host);
-		free_command(k);
-	}
-	pthread_mutex_destroy(&c->lock);
-	free(c);
 }
 
 static void
@@ -221,47 +198,67 @@ nr_commands_share(struct nr_commands *c)
 
 /* ---- letting go ---------------------------------------------------------------- */
 
-static int
-is_named(const struct nr_rules *r, const char *text)
-{
-	size_t i;
-
-	for (i = 0; i < nr_rules_ncommands(r); i++)
-		if (strcmp(nr_rules_command(r, i), text) == 0)
-			return 1;
-	return 0;
-}
-
 void
 nr_commands_keep(struct nr_commands *c, const struct nr_rules *r)
 {
-	struct command **at = &c->first, *k, *gone = NULL;
+	struct command **at = &c->first, *k;
 	int left = 0;
 
 	pthread_mutex_lock(&c->lock);
 	while ((k = *at) != NULL) {
-		if (is_named(r, k->text))
+		if (nr_rules_run(r, k->text, k->timeout))
 			at = &k->next;
 		else if (atomic_load(&k->asked) > 0) {
 			left = 1;
 			at = &k->next;
 		} else {
 			*at = k->next;
-			k->next = gone;
-			gone = k;
+			k->next = c->gone;
+			c->gone = k;
 		}
 	}
 	atomic_store(&c->unnamed, left);
 	pthread_mutex_unlock(&c->lock);
-	for (; (k = gone) != NULL;) {
-		gone = k->next;
-		nr_host_stop(k->host);
-		free_command(k);
+}
+
+static void
+free_commands(struct command *k)
+{
+	struct command *next;
+
+	for (; k != NULL; k = next) {
+		next = k->next;
+		nr_host_free(k->host);
+		free(k->text);
+		free(k);
 	}
+}
+
+void
+nr_commands_end(struct nr_commands *c)
+{
+	struct command *gone;
+
+	pthread_mutex_lock(&c->lock);
+	gone = c->gone;
+	c->gone = NULL;
+	pthread_mutex_unlock(&c->lock);
+	free_commands(gone);
 }
 
 int
 nr_commands_stale(struct nr_commands *c)
 {
 	return atomic_load(&c->unnamed);
+}
+
+void
+nr_commands_free(struct nr_commands *c)
+{
+	if (c == NULL)
+		return;
+	nr_commands_end(c);
+	free_commands(c->first);
+	pthread_mutex_destroy(&c->lock);
+	free(c);
 }

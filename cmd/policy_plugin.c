@@ -4,7 +4,9 @@
  * One thread answers; another looks every second whether the rules or what
  * they name have changed, and reads them anew while the old ones go on.
  * Requests that commands are asked about wait aside, with the rules that
- * they have begun with.
+ * they have begun with; those that a command would not get to in time are
+ * postponed until it might.  Meanwhile the others go on, where the host has
+ * deadlines of its own; any other can wait, and nothing more is read.
  */
 #include <errno.h>
 #include <poll.h>
@@ -20,10 +22,15 @@
 #include "signals.h"
 #include "tool.h"
 #include "util/err.h"
+#include "util/times.h"
 
 #define LINE_MAX_BYTES	((size_t)4 << 20)
 #define READ_BYTES	((size_t)256 << 10)
 #define WATCH_SECONDS	1
+#define RETRY_LOOKS	10
+#define TICK_MS		100
+#define POSTPONED_MAX	((size_t)4096)
+#define POSTPONED_BYTES	((size_t)64 << 20)
 
 /* Rules in use, by requests that wait or as the newest. */
 struct set {
@@ -42,6 +49,7 @@ struct waiting {
 	enum nr_action		 said;
 	int			 failed;
 	char			 msg[NR_DECISION_MSG];
+	int64_t			 until;		/* ms, where it is postponed */
 	struct waiting		*next;
 };
 
@@ -54,7 +62,12 @@ struct run {
 	int			 skipping;	/* a line that is too long */
 	int			 eof;
 	int			 full;		/* lines wait for room */
-	size_t			 nwaiting;
+	int			 hurried;	/* the host has deadlines */
+	size_t			 nwaiting;	/* aside, */
+	size_t			 nasked;	/* of which so many are asked, */
+	struct waiting		*postponed, **postponed_end;	/* and others not */
+	size_t			 npostponed, postponed_bytes;
+	int64_t			 looked;	/* ms, after their time */
 	struct nr_signals	 signals;
 	int			 bell;
 	/* Between threads. */
@@ -65,6 +78,13 @@ struct run {
 	const struct nr_rules	*newest;	/* that were read */
 	int			 asked, ending;	/* to read anew; to end */
 	pthread_t		 watcher;
+};
+
+/* How reading the rules again went the last time. */
+struct attempt {
+	uint64_t		 changes;	/* that were seen before it */
+	int			 failed;
+	unsigned		 looks;		/* since then */
 };
 
 /* ---- rules that change ---------------------------------------------------------- */
@@ -106,12 +126,49 @@ wait_look(struct run *run)
 {
 	struct timespec until;
 
-	clock_gettime(CLOCK_REALTIME, &until);
+	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += WATCH_SECONDS;
 	while (!run->ending && !run->asked &&
 	    pthread_cond_timedwait(&run->look, &run->lock, &until) == 0)
 		;
 	return run->asked;
+}
+
+static void
+say_nothing(void *ctx, const char *file, unsigned line, unsigned column,
+    const char *text)
+{
+	(void)ctx;
+	(void)file;
+	(void)line;
+	(void)column;
+	(void)text;
+}
+
+/*
+ * Read the rules again where there is a reason to; else NR_EBUSY.  What
+ * was wrong may have been mended in a file that only the new rules name:
+ * nothing tells, so they are tried again now and then, in silence.
+ */
+static int
+read_again(struct run *run, struct nr_rules **fresh, int asked,
+    struct attempt *last)
+{
+	struct nr_rules_calls calls = nr_policy_calls;
+	uint64_t changes = nr_rules_changes(run->newest);
+	int rc;
+
+	if (!asked && (changes == 0 || changes == last->changes)) {
+		if (!last->failed || ++last->looks % RETRY_LOOKS != 0)
+			return NR_EBUSY;
+		calls.wrong = say_nothing;
+	}
+	rc = nr_rules_read(fresh, run->o->path, run->newest, 0, &calls);
+	if (rc != NR_OK && calls.wrong != say_nothing)
+		nr_say("%s: the rules stay as they are", run->o->path);
+	last->changes = changes;
+	last->failed = rc != NR_OK;
+	return rc;
 }
 
 /*
@@ -122,8 +179,8 @@ static void *
 watch(void *arg)
 {
 	struct run *run = arg;
+	struct attempt last = { 0, 0, 0 };
 	struct nr_rules *fresh;
-	uint64_t changes, tried = 0;
 	int asked, rc;
 
 	pthread_mutex_lock(&run->lock);
@@ -133,18 +190,13 @@ watch(void *arg)
 		if (run->ending || run->fresh != NULL)
 			continue;
 		pthread_mutex_unlock(&run->lock);
-		rc = NR_EBUSY;
-		changes = nr_rules_changes(run->newest);
-		if (asked || (changes != 0 && changes != tried))
-			rc = nr_rules_read(&fresh, run->o->path, run->newest,
-			    0, &nr_policy_calls);
+		nr_commands_end(run->commands);
+		rc = read_again(run, &fresh, asked, &last);
 		pthread_mutex_lock(&run->lock);
-		tried = changes;
 		if (rc == NR_OK) {
 			run->fresh = fresh;
 			ring(run);
-		} else if (rc != NR_EBUSY)
-			nr_say("%s: the rules stay as they are", run->o->path);
+		}
 	}
 	pthread_mutex_unlock(&run->lock);
 	return NULL;
@@ -187,7 +239,7 @@ answer(struct run *run, const struct nr_request *rq, enum nr_action action,
 	struct nr_decision d = { .seq = rq->seq, .has_seq = rq->has_seq,
 	    .action = action };
 
-	if (rq->type == NR_ASK_NEW) {
+	if (rq->type == NR_ASK_NEW && rq->event.len > 0) {
 		d.has_id = 1;
 		memcpy(d.id, rq->ev.id, 32);
 	}
@@ -249,6 +301,64 @@ on_answer(void *ctx, enum nr_action action, const char *msg, int failed)
 	ring(run);
 }
 
+/* May another request be asked about by commands? */
+static int
+room(struct run *run)
+{
+	return run->nasked == 0 ||
+	    run->nasked < nr_commands_share(run->commands);
+}
+
+/* Nothing more is read. */
+static int
+is_full(const struct run *run)
+{
+	return run->npostponed >= (run->hurried ? POSTPONED_MAX : 1) ||
+	    run->postponed_bytes >= POSTPONED_BYTES;
+}
+
+static void
+take_out(struct run *run, struct waiting **at)
+{
+	struct waiting *w = *at;
+
+	if ((*at = w->next) == NULL)
+		run->postponed_end = at;
+	run->npostponed--;
+	run->postponed_bytes -= w->copy.len;
+}
+
+/* Ask about as many as there is room for. */
+static void
+ask_postponed(struct run *run)
+{
+	struct waiting *w;
+
+	while ((w = run->postponed) != NULL && room(run)) {
+		take_out(run, &run->postponed);
+		run->nasked++;
+		nr_commands_ask(run->commands, w->set->rules, &w->eval,
+		    on_answer, w);
+	}
+}
+
+/* Its turn is after all that wait already. */
+static void
+postpone(struct run *run, struct waiting *w)
+{
+	const size_t *index;
+	int64_t timeout;
+
+	(void)nr_eval_commands(&w->eval, &index, &timeout);
+	w->until = nr_now_ms() + timeout;
+	w->next = NULL;
+	*run->postponed_end = w;
+	run->postponed_end = &w->next;
+	run->npostponed++;
+	run->postponed_bytes += w->copy.len;
+	ask_postponed(run);
+}
+
 /* Put a request aside until its commands have answered. */
 static void
 set_aside(struct run *run, struct nr_eval *e)
@@ -264,7 +374,7 @@ set_aside(struct run *run, struct nr_eval *e)
 	w->eval = *e;
 	w->eval.rq = &w->rq;
 	run->nwaiting++;
-	nr_commands_ask(run->commands, w->set->rules, &w->eval, on_answer, w);
+	postpone(run, w);
 }
 
 static void
@@ -272,11 +382,12 @@ go_on(struct run *run, struct waiting *w)
 {
 	enum nr_step step;
 
+	/* At the end there is nobody to ask any more. */
+	w->failed |= run->commands == NULL;
 	step = nr_eval_answer(&w->eval, w->set->thread, NR_EVAL_ORDER,
 	    w->said, w->msg, w->failed);
 	if (step == NR_STEP_EXEC) {
-		nr_commands_ask(run->commands, w->set->rules, &w->eval,
-		    on_answer, w);
+		postpone(run, w);
 		return;
 	}
 	if (w->eval.failed)
@@ -300,8 +411,42 @@ take_answers(struct run *run)
 	pthread_mutex_unlock(&run->lock);
 	for (; w != NULL; w = next) {
 		next = w->next;
+		run->nasked--;
 		go_on(run, w);
 	}
+}
+
+/*
+ * Those whose time is up have failed.  The host gave up on them, and what
+ * comes now is not to wait behind them.
+ */
+static void
+fail_postponed(struct run *run, int64_t now)
+{
+	struct waiting **at = &run->postponed, *w;
+
+	while ((w = *at) != NULL) {
+		if (w->until > now) {
+			at = &w->next;
+			continue;
+		}
+		take_out(run, at);
+		w->failed = 1;
+		go_on(run, w);
+	}
+}
+
+static void
+fail_late(struct run *run)
+{
+	int64_t now;
+
+	if (!run->hurried || run->postponed == NULL)
+		return;
+	if ((now = nr_now_ms()) - run->looked < TICK_MS)
+		return;
+	run->looked = now;
+	fail_postponed(run, now);
 }
 
 /* ---- requests ------------------------------------------------------------------------- */
@@ -348,14 +493,6 @@ take_line(struct run *run, const char *line, size_t len)
 	}
 }
 
-/* May another request be asked about by commands? */
-static int
-room(struct run *run)
-{
-	return run->nwaiting == 0 ||
-	    run->nwaiting < nr_commands_share(run->commands);
-}
-
 /* Complete lines wait where there is no room. */
 static void
 take_lines(struct run *run)
@@ -364,7 +501,7 @@ take_lines(struct run *run)
 
 	run->full = 0;
 	while (p < end && (lf = memchr(p, '\n', (size_t)(end - p))) != NULL) {
-		if ((run->full = !room(run)))
+		if ((run->full = is_full(run)))
 			break;
 		if (run->skipping)
 			run->skipping = 0;
@@ -397,6 +534,9 @@ read_some(struct run *run)
 	if (n > 0)
 		run->in.len += (size_t)n;
 	run->eof |= n == 0;
+	/* The last line may lack its end. */
+	if (n == 0 && run->in.len > 0 && run->in.p[run->in.len - 1] != '\n')
+		run->in.p[run->in.len++] = '\n';
 	take_lines(run);
 }
 
@@ -424,21 +564,28 @@ loop(struct run *run)
 		{ .events = POLLIN }
 	};
 	uint64_t rung;
+	int tick;
 
 	while ((!run->eof || run->nwaiting > 0) && run->signals.last == 0) {
 		fds[2].fd = run->eof || run->full ? -1 : STDIN_FILENO;
-		if (poll(fds, 3, -1) < 0 && errno != EINTR)
-			nr_die(errno, "poll");
+		tick = run->hurried && run->postponed != NULL;
+		if (poll(fds, 3, tick ? TICK_MS : -1) < 0) {
+			if (errno != EINTR)
+				nr_die(errno, "poll");
+			continue;
+		}
 		if (fds[0].revents != 0) {
 			(void)!read(run->bell, &rung, sizeof(rung));
 			take_fresh(run);
 			take_answers(run);
-			if (run->full && room(run))
-				take_lines(run);
+			ask_postponed(run);
 			if (nr_commands_stale(run->commands))
 				nr_commands_keep(run->commands,
 				    run->set->rules);
 		}
+		fail_late(run);
+		if (run->full && !is_full(run))
+			take_lines(run);
 		if (fds[1].revents != 0)
 			take_signal(run);
 		if (fds[2].fd >= 0 && fds[2].revents != 0)
@@ -454,7 +601,7 @@ say_hello(struct run *run)
 	    NR_ASK_BIT(NR_ASK_NEW) | NR_ASK_BIT(NR_ASK_REQ) |
 	    NR_ASK_BIT(NR_ASK_CONNECT), 100 };
 
-	if (getenv(NR_POLICY_VARIABLE) == NULL)
+	if (!run->hurried)
 		return;
 	if (nr_hello_write(&run->out, &hello) != NR_OK ||
 	    nr_buf_adds(&run->out, "\n") != NR_OK)
@@ -467,16 +614,23 @@ start(struct run *run)
 {
 	static const int signals[] = { SIGHUP, SIGINT, SIGTERM, 0 };
 	struct nr_rules *rules = nr_policy_load(run->o);
+	pthread_condattr_t attr;
 	int rc;
 
 	nr_signals_catch(&run->signals, signals);
+	run->hurried = getenv(NR_POLICY_VARIABLE) != NULL;
+	run->postponed_end = &run->postponed;
 	run->set = new_set(rules);
 	run->newest = rules;
 	run->commands = nr_commands_new();
 	if ((run->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0)
 		nr_die(errno, "eventfd");
 	pthread_mutex_init(&run->lock, NULL);
-	pthread_cond_init(&run->look, NULL);
+	/* A clock that goes back does not keep it from looking. */
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&run->look, &attr);
+	pthread_condattr_destroy(&attr);
 	if ((rc = pthread_create(&run->watcher, NULL, watch, run)) != 0)
 		nr_die(rc, "threads");
 }
@@ -490,7 +644,9 @@ finish(struct run *run)
 	pthread_mutex_unlock(&run->lock);
 	pthread_join(run->watcher, NULL);
 	nr_commands_free(run->commands);
+	run->commands = NULL;
 	take_answers(run);
+	fail_postponed(run, INT64_MAX);
 	flush(run);
 	unref(run->set);
 	nr_rules_free(run->fresh);

@@ -784,16 +784,26 @@ nr_rules_at(const struct nr_rules *r, size_t i)
 	return &r->rule[i];
 }
 
-size_t
-nr_rules_ncommands(const struct nr_rules *r)
-{
-	return r->ncommands;
-}
-
 const char *
 nr_rules_command(const struct nr_rules *r, size_t i)
 {
 	return r->command[i];
+}
+
+int
+nr_rules_run(const struct nr_rules *r, const char *command, int64_t timeout)
+{
+	const struct nr_rule *rule;
+	size_t i, k;
+
+	for (i = 0; i < r->nrules; i++) {
+		rule = &r->rule[i];
+		for (k = 0; k < rule->ncommands; k++)
+			if (rule->timeout == timeout &&
+			    strcmp(r->command[rule->command[k]], command) == 0)
+				return 1;
+	}
+	return 0;
 }
 
 int

@@ -52,8 +52,11 @@ uint64_t nr_rules_changes(const struct nr_rules *r);
 /* For reports: the rules in their order; the commands that they name. */
 size_t	nr_rules_count(const struct nr_rules *r);
 const struct nr_rule *nr_rules_at(const struct nr_rules *r, size_t i);
-size_t	nr_rules_ncommands(const struct nr_rules *r);
 const char *nr_rules_command(const struct nr_rules *r, size_t i);
+
+/* Does a rule ask this command, and wait so long (ms)? */
+int	nr_rules_run(const struct nr_rules *r, const char *command,
+	    int64_t timeout);
 
 /* Does any rule speak of requests of this type? */
 int	nr_rules_ask(const struct nr_rules *r, enum nr_ask ask);
@@ -92,6 +95,7 @@ struct nr_eval {
 	unsigned		 known;
 	struct nr_measures	 measures;
 	unsigned		 alike;
+	int64_t			 alike_within;	/* s */
 	int64_t			 since;		/* of the author; 0: new */
 	struct nr_filter	*filters;
 	size_t			 nfilters;
