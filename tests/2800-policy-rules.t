@@ -139,6 +139,7 @@ c 'nsec'		yes '{content: "nsec1vl029mgpspedva04g90vltkh6fvh240zqtv9k0t9af8935ke9
 c 'nsec'		no '{content: "nsec1vl029mgpspedva04g90vltkh6fvh240zqtv9k0t9af8935ke9laqsnlfe6"}'
 c 'text casino'		yes '{content: "Visit our CASINO!"}'
 c 'text casino'		no '{content: "casinos"}'
+c 'text casino'		yes '{content: "ca\u2066si\u0001no"}'
 c 'text "free  money"'	yes '{content: "get Free\nMoney now"}'
 c 'text { "a b", "c" }'	no '{content: "a x b, d"}'
 c "filter '{\"kinds\":[1],\"#t\":[\"x\"]}'" yes '{tags: [["t", "x"]]}'
@@ -288,4 +289,22 @@ like 'is told'		'^nr-policy: nowhere: No such file' err
 rc 2 'which rules?'	nr-policy
 rc 2 'plugin and files'	nr-policy -f rules --plugin event
 
+
+# ---- each time within which duplicates count has its own
+for i in $(seq 12); do
+	ev "{pubkey: \"$(printf %064x "$i")\", created_at: (1700000000 + $i * 900),
+	    content: \"the quick brown fox jumps over the lazy dog and runs away\"}"
+done >texts
+cat >rules <<'END'
+reject "short" duplicates > 1 within 10m
+reject "long" duplicates > 1 within 1d
+END
+rc 1 'two times'	nr-policy -q -f rules --explain --clock created_at texts
+is 'are told apart'	long "$(jq -r .message out | grep . | sort -u)"
+
+# ---- more text than one stretch of it
+jq -nc '"x" * 2200000' >long
+ev '{}' | jq -c --slurpfile s long '.content = $s[0]' >event
+printf 'reject "R" content = 2200000 caps = 0%%\n' >rules
+rc 1 'a long text'	nr-policy -q -m 4M -f rules event
 done_testing

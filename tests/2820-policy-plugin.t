@@ -85,6 +85,22 @@ $(id 2) accept
 $(id 3) reject" "$(jq -r '.id + " " + .action' out)"
 is 'and told'		4 "$(grep -c 'no request' err)"
 
+req 7 | tr -d '\n' >requests
+rc 0 'a last line without its end' sh -c 'nr-policy --plugin -f rules <requests'
+is 'is a request'	"$(id 7) accept" "$(jq -r '.id + " " + .action' out)"
+
+# ---- filters: all of them count, and what nobody can read is refused
+printf 'reject on read "blocked: open" open\n' >rules
+for tail in '{}' '{"kinds":"x"}'; do
+	printf '{"type":"req","seq":1,"verb":"REQ","filters":['
+	i=0
+	while [ $((i += 1)) -le 150 ]; do printf '{"kinds":[1]},'; done
+	printf '%s]}\n' "$tail"
+done >requests
+rc 0 'many filters'	sh -c 'nr-policy --plugin -f rules <requests'
+is 'the last one counts' 'reject blocked: open
+reject error: the policy cannot read this' "$(jq -r '.action + " " + .msg' out)"
+
 # ---- rules that change while it runs
 mkfifo to
 echo 'reject "one"' >rules
@@ -106,6 +122,11 @@ ok 'and what becomes of it' wait_for 10 grep -q 'the rules stay as they are' log
 is 'the others stay'	'reject two' "$(ask 3)"
 sleep 2.5
 is 'it is told once'	1 "$(grep -c 'the rules stay' log)"
+printf 'table <l> keys file "list"\nreject "three" kind 1\nreject "no"\naccept\n' >rules
+ok 'a list that is not there' wait_for 10 grep -q 'list: No such file' log
+: >list
+ok 'is seen when it is' wait_for 30 grep -q 'read again, 3 rules' log
+is 'with its rules'	'reject three' "$(ask 3)"
 printf '%s\n' "$bob" >list
 printf 'table <l> keys file "list"\nreject "listed" author <l>\nlimit 2/h by author\n' >rules
 ok 'once mended'	wait_for 10 grep -q 'read again, 2 rules' log
@@ -188,6 +209,14 @@ printf 'set hold-max 100\nhold "full.jsonl"\n' >rules
 rc 3 'a file that is full' nr-policy -f rules -r refused events
 ok 'grows no more'	test ! -s full.jsonl
 like 'and that is told'	'error: it cannot be held' refused
+printf 'table <known> keys file "known"\nlearn author <known> kind 1\n' >rules
+ev 5 '{pubkey: "'$bob'"}' >five
+trap '' XFSZ
+sh -c 'ulimit -f 0; nr-policy -f rules five 2>&1' | cat >told
+trap - XFSZ
+like 'what cannot be learnt is refused' 'error: it cannot be learnt' told
+is 'and half of nothing is written' "# those we know
+$alice" "$(cat known)"
 rm held.jsonl
 printf 'hold "held.jsonl"\n' >rules
 rc 1 'a dry run'	nr-policy -f rules --dry-run events
@@ -237,4 +266,62 @@ for bad in 'exit 0' 'sleep 1000' 'yes nonsense' 'echo {\"id\":\"x\",\"action\":\
 	is 'fails closed, and the others go on' 'reject error reject before accept' \
 	    "$(jq -r '.action + " " + (.message | sub(":.*"; ""))' out | sed -n '1p;3p;4p' | paste -sd ' ' | sed 's/ $//')"
 done
+
+# ---- a plugin that hangs, and a host that has deadlines: others go on
+printf 'exec "sleep 1000" timeout 20s kind 1\n' >rules
+mkfifo in
+NR_POLICY_HOST=1 nr-policy --plugin -f rules <in >answers 2>log &
+exec 7>in
+for i in $(seq 40); do req "$i" '{}' "{seq: $i}"; done >&7
+req 41 '{kind: 7}' '{seq: 41}' >&7
+ok 'what need not wait' wait_for 15 grep -q '"seq":41}' answers
+is 'does not'		2 "$(wc -l <answers)"
+exec 7>&-
+kill $!
+wait $! 2>/dev/null
+is 'a signal ends it'	143 $?
+
+# ---- the end, when one of two in a row still answers
+cat >later.py <<'END'
+import json, sys, time
+for line in sys.stdin:
+    e = json.loads(line)["event"]
+    if e["kind"] == 2:
+        open("asked", "w").close()
+        time.sleep(1)
+    print(json.dumps({"id": e["id"], "action": "accept"}), flush=True)
+END
+cat >stuck.sh <<'END'
+read -r line; echo "$line" >has
+trap '' TERM
+sleep 1000
+END
+printf 'exec "python3 later.py" timeout 20s\nexec "sh stuck.sh" timeout 20s\n' >rules
+nr-policy --plugin -f rules <in >answers 2>log &
+exec 7>in
+req 1 >&7
+ok 'the second is asked' wait_for 10 test -s has
+req 2 '{kind: 2}' >&7
+ok 'and the first again' wait_for 10 test -e asked
+kill $!
+wait $! 2>/dev/null
+is 'a signal ends it, too' 143 $?
+exec 7>&-
+is 'nothing is accepted' '2 reject' "$(jq -r .action answers | sort | uniq -c | sed 's/^ *//')"
+
+# ---- what is let go of does not hold up the others
+printf 'exec "sh stuck.sh" timeout 3s kind 1\n' >rules
+rm has
+nr-policy --plugin -f rules <in >answers 2>log &
+exec 7>in
+req 1 >&7
+ok 'one that hangs'	wait_for 10 test -s has
+echo 'accept' >rules
+ok 'is not named any more' wait_for 10 grep -q 'read again' log
+ok 'it fails'		wait_for 20 test -s answers
+req 2 >&7
+ok 'the others go on'	wait_for 10 grep -q '"accept"' answers
+exec 7>&-
+wait $!
+is 'to the end'		0 $?
 done_testing

@@ -19,7 +19,7 @@
 #include "util/json.h"
 
 #define LEARN_TAGS_MAX	100	/* of one event */
-#define FILTERS_MAX	100	/* of a request; relays allow far fewer */
+#define FILTERS_MAX	1000	/* of a request; relays allow no more */
 #define SCORE_MAX	INT32_MAX
 
 /* What is known of the request already; bits of nr_eval.known. */
@@ -28,6 +28,7 @@
 #define KNOWN_SINCE	4u
 #define KNOWN_FILTERS	8u
 #define KNOWN_ORDERED	16u	/* this rule's turn in the order has come */
+#define KNOWN_BROKEN	32u	/* what a rule asks cannot be found out */
 
 /* ---- what a thread has ------------------------------------------------------ */
 
@@ -87,12 +88,14 @@ alike(struct nr_eval *e, const struct nr_cond *c)
 {
 	struct nr_sketch sketch;
 
-	if (!(e->known & KNOWN_ALIKE)) {
+	/* Each time within which texts are counted has counts of its own. */
+	if (!(e->known & KNOWN_ALIKE) || e->alike_within != c->within) {
 		nr_sketch(&sketch, &e->rq->ev);
 		e->alike = nr_state_alike(e->rules->state, &sketch,
 		    e->rq->ev.pubkey, e->rq->received, c->within);
 	}
 	e->known |= KNOWN_ALIKE;
+	e->alike_within = c->within;
 	return e->alike;
 }
 
@@ -105,9 +108,29 @@ known_since(struct nr_eval *e)
 	return e->since;
 }
 
+/* Room for one more, as it doubles. */
+static int
+grow_filters(struct nr_eval *e)
+{
+	size_t n = e->nfilters;
+	void *more;
+
+	if (n == FILTERS_MAX)
+		return 0;
+	if ((n & (n - 1)) != 0)
+		return 1;
+	more = realloc(e->filters, (n == 0 ? 1 : 2 * n) *
+	    sizeof(e->filters[0]));
+	if (more == NULL)
+		return 0;
+	e->filters = more;
+	return 1;
+}
+
 static int
 read_filters(struct nr_eval *e, struct nr_json *j)
 {
+	struct nr_filter *f;
 	const char *why;
 
 	if (nr_json_expect(j, '[') != NR_JSON_OK)
@@ -119,15 +142,17 @@ read_filters(struct nr_eval *e, struct nr_json *j)
 		if (e->nfilters > 0 && nr_json_expect(j, ',') != NR_JSON_OK)
 			return 0;
 		nr_json_space(j);
-		if (e->nfilters == FILTERS_MAX || nr_filter_read(
-		    &e->filters[e->nfilters], j, &nr_filter_limits_none,
-		    &why) != NR_OK || why != NULL)
+		if (!grow_filters(e))
+			return 0;
+		f = memset(&e->filters[e->nfilters], 0, sizeof(*f));
+		if (nr_filter_read(f, j, &nr_filter_limits_none, &why) !=
+		    NR_OK || why != NULL)
 			return 0;
 		e->nfilters++;
 	}
 }
 
-/* What is no list of filters counts as none: it asks for nothing. */
+/* Of what cannot be read nobody knows what it asks for. */
 static void
 need_filters(struct nr_eval *e)
 {
@@ -137,9 +162,8 @@ need_filters(struct nr_eval *e)
 	if (e->known & KNOWN_FILTERS)
 		return;
 	e->known |= KNOWN_FILTERS;
-	e->filters = calloc(FILTERS_MAX, sizeof(e->filters[0]));
-	if (e->filters != NULL)
-		(void)read_filters(e, &j);
+	if (!read_filters(e, &j))
+		e->known |= KNOWN_BROKEN;
 }
 
 /* ---- conditions on what is asked for (read) --------------------------------------- */
@@ -320,11 +344,13 @@ need_doc(struct nr_eval *e, struct nr_rules_thread *t)
 		return 0;
 	if (t->doc_of == e)
 		return 1;
-	t->doc_of = e;
-	return (e->rq->type == NR_ASK_NEW ?
+	if ((e->rq->type == NR_ASK_NEW ?
 	    nr_jq_doc_event(t->doc, &e->rq->ev) :
-	    nr_jq_doc_parse(t->doc, e->rq->filters.p, e->rq->filters.len)) ==
-	    NR_OK;
+	    nr_jq_doc_parse(t->doc, e->rq->filters.p, e->rq->filters.len)) !=
+	    NR_OK)
+		return 0;
+	t->doc_of = e;
+	return 1;
 }
 
 /* Expressions belong to the thread that compiles them: this one. */
@@ -333,10 +359,12 @@ test_jq(struct nr_eval *e, struct nr_rules_thread *t, size_t n)
 {
 	char why[1];
 
-	if (t->jq[n] == NULL && nr_jq_new(&t->jq[n], e->rules->jq[n], why,
-	    sizeof(why)) != NR_OK)
+	if ((t->jq[n] == NULL && nr_jq_new(&t->jq[n], e->rules->jq[n], why,
+	    sizeof(why)) != NR_OK) || !need_doc(e, t)) {
+		e->known |= KNOWN_BROKEN;
 		return 0;
-	return need_doc(e, t) && nr_jq_test(t->jq[n], t->doc) == 1;
+	}
+	return nr_jq_test(t->jq[n], t->doc) == 1;
 }
 
 static int
@@ -605,7 +633,8 @@ append(const char *path, struct nr_view line, int64_t max)
 	struct stat st;
 	int fd, rc;
 
-	fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+	fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC |
+	    O_NONBLOCK, 0600);
 	if (fd < 0)
 		return errno;
 	if (fstat(fd, &st) != 0)
@@ -614,9 +643,8 @@ append(const char *path, struct nr_view line, int64_t max)
 	    st.st_size + (int64_t)line.len >= max)
 		rc = EFBIG;
 	else if ((rc = nr_buf_add(&b, line.p, line.len)) == NR_OK &&
-	    (rc = nr_buf_adds(&b, "\n")) == NR_OK &&
-	    write(fd, b.p, b.len) != (ssize_t)b.len)
-		rc = ENOSPC;
+	    (rc = nr_buf_adds(&b, "\n")) == NR_OK)
+		rc = nr_file_append(fd, b.p, b.len);
 	nr_buf_free(&b);
 	close(fd);
 	return rc;
@@ -636,20 +664,33 @@ hold(struct nr_eval *e, struct nr_rules_thread *t,
 	    "error: it cannot be held for the operator now");
 }
 
-static void
-learn(struct nr_eval *e, const struct nr_rule *rule)
+static int
+learn_keys(const struct nr_eval *e, const struct nr_rule *rule)
 {
 	unsigned char key[32];
 	struct nr_tags it;
 	unsigned n = 0;
+	int rc = NR_OK;
 
-	if (!rule->learn_tags) {
-		(void)nr_table_learn(rule->table, e->rq->ev.pubkey);
-		return;
-	}
+	if (!rule->learn_tags)
+		return nr_table_learn(rule->table, e->rq->ev.pubkey);
 	nr_tags_start(&it, e->rq->ev.tags);
-	while (n++ < LEARN_TAGS_MAX && nr_next_recipient(&it, key))
-		(void)nr_table_learn(rule->table, key);
+	while (rc == NR_OK && n++ < LEARN_TAGS_MAX &&
+	    nr_next_recipient(&it, key))
+		rc = nr_table_learn(rule->table, key);
+	return rc;
+}
+
+/* An event whose lesson is lost must come again.  Returns 1 where it is. */
+static int
+learn(struct nr_eval *e, struct nr_rules_thread *t,
+    const struct nr_rule *rule, unsigned flags)
+{
+	if (flags & NR_EVAL_DRY || learn_keys(e, rule) == NR_OK)
+		return 0;
+	e->failed = 1;
+	decide(e, t, rule, NR_REJECT, "error: it cannot be learnt from now");
+	return 1;
 }
 
 static void
@@ -687,9 +728,7 @@ act(struct nr_eval *e, struct nr_rules_thread *t,
 		hold(e, t, rule, flags);
 		return 1;
 	case NR_VERB_LEARN:
-		if (!(flags & NR_EVAL_DRY))
-			learn(e, rule);
-		return 0;
+		return learn(e, t, rule, flags);
 	case NR_VERB_LOG:
 		if (!(flags & NR_EVAL_DRY))
 			log_request(e, rule);
@@ -747,11 +786,27 @@ use_default(struct nr_eval *e, struct nr_rules_thread *t)
 	    "blocked: not accepted here" : "");
 }
 
+/* Does it match?  Where nobody can say, the rule refuses. */
+static int
+matches(struct nr_eval *e, struct nr_rules_thread *t,
+    const struct nr_rule *rule, int order, int *broken)
+{
+	int yes = rule_matches(e, t, rule, order);
+
+	*broken = (e->known & KNOWN_BROKEN) != 0;
+	if (!*broken)
+		return yes;
+	e->failed = 1;
+	decide(e, t, rule, NR_REJECT, "error: the policy cannot read this");
+	return 1;
+}
+
 enum nr_step
 nr_eval_run(struct nr_eval *e, struct nr_rules_thread *t, unsigned flags)
 {
 	const struct nr_rules *r = e->rules;
 	const struct nr_rule *rule;
+	int broken = 0;
 
 	t->doc_of = NULL;
 	if (e->at > r->nrules)
@@ -761,15 +816,19 @@ nr_eval_run(struct nr_eval *e, struct nr_rules_thread *t, unsigned flags)
 		if (!(rule->asks >> e->rq->type & 1))
 			continue;
 		if (!(e->known & KNOWN_ORDERED) &&
-		    !rule_matches(e, t, rule, 0))
+		    !matches(e, t, rule, 0, &broken))
 			continue;
+		if (broken)
+			return NR_STEP_DECIDED;
 		if (rule->order && !(flags & NR_EVAL_ORDER)) {
 			e->known |= KNOWN_ORDERED;
 			return NR_STEP_ORDER;
 		}
 		e->known &= ~KNOWN_ORDERED;
-		if (rule->order && !rule_matches(e, t, rule, 1))
+		if (rule->order && !matches(e, t, rule, 1, &broken))
 			continue;
+		if (broken)
+			return NR_STEP_DECIDED;
 		if (rule->verb == NR_VERB_EXEC) {
 			t->figures[rule->index].matched++;
 			return NR_STEP_EXEC;

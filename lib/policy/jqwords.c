@@ -18,6 +18,7 @@ struct scan {
 	unsigned	 open[NESTED_MAX];	/* ( not closed, each level */
 	unsigned	 depth;
 	int		 in_string;
+	char		 before;	/* the last one, but for white space */
 };
 
 static int
@@ -67,10 +68,12 @@ word(struct scan *s, char *why, size_t whylen)
 	while (isalnum((unsigned char)*s->p) || *s->p == '_')
 		s->p++;
 	len = (size_t)(s->p - start);
-	if (before == '$') {
+	/* White space may stand behind the $, but not behind . or @. */
+	if (s->before == '$') {
 		if ((len == 3 && memcmp(start, "ENV", 3) == 0) ||
 		    (len == 11 && memcmp(start, "__prog_args", 11) == 0))
-			return refuse(s, start - 1, len + 1, why, whylen);
+			return refuse(s, start - (before == '$'),
+			    len + (before == '$'), why, whylen);
 		return 1;
 	}
 	for (p = s->p; isspace((unsigned char)*p); p++)
@@ -103,6 +106,8 @@ string(struct scan *s, char *why, size_t whylen)
 static void
 punctuation(struct scan *s)
 {
+	if (!isspace((unsigned char)*s->p) && *s->p != '#')
+		s->before = *s->p;
 	switch (*s->p) {
 	case '"':
 		s->in_string = 1;
@@ -145,6 +150,7 @@ nr_jqwords_allowed(const char *text, char *why, size_t whylen)
 		} else if (isalpha((unsigned char)*s.p) || *s.p == '_') {
 			if (!word(&s, why, whylen))
 				return 0;
+			s.before = 'a';
 		} else {
 			punctuation(&s);
 		}

@@ -9,14 +9,13 @@
 #include "event/tags.h"
 #include "policy/text.h"
 
-/* Sums of 21 bits: content has at most NR_EVENT_MAX characters. */
+/* Sums of 21 bits, for so many bytes at a time. */
+#define STRETCH	(1 << 20)
 #define CHAR	UINT64_C(1)
 #define SMALL	(CHAR | UINT64_C(1) << 21)
 #define CAPITAL	(CHAR | UINT64_C(1) << 42)
 #define LOOK	(UINT64_C(1) << 63)	/* needs more than the table */
 #define FIELD(sums, shift)	((unsigned)((sums) >> (shift) & 0x1fffff))
-
-_Static_assert(NR_EVENT_MAX < 1 << 21, "sums of 21 bits");
 
 #define R4(x)	x, x, x, x
 #define R8(x)	R4(x), R4(x)
@@ -74,13 +73,15 @@ look(struct nr_view text, const char **p, unsigned *hashtags)
 	return CHAR;
 }
 
+/* Until stop, or a little behind it. */
 static uint64_t
-prose(struct nr_view text, unsigned *hashtags)
+stretch(struct nr_view text, const char **at, const char *stop,
+    unsigned *hashtags)
 {
-	const char *p = text.p, *end = text.p + text.len;
+	const char *p = *at;
 	uint64_t sums = 0, add;
 
-	while (p < end) {
+	while (p < stop) {
 		add = adds[(unsigned char)*p];
 		if (add & LOOK) {
 			sums += look(text, &p, hashtags);
@@ -89,7 +90,23 @@ prose(struct nr_view text, unsigned *hashtags)
 			p++;
 		}
 	}
+	*at = p;
 	return sums;
+}
+
+static void
+prose(struct nr_measures *m, unsigned *capitals, struct nr_view text)
+{
+	const char *p = text.p, *end = text.p + text.len, *stop;
+	uint64_t sums;
+
+	while (p < end) {
+		stop = end - p > STRETCH ? p + STRETCH : end;
+		sums = stretch(text, &p, stop, &m->hashtags);
+		m->plain += FIELD(sums, 0);
+		m->letters += FIELD(sums, 21) + FIELD(sums, 42);
+		*capitals += FIELD(sums, 42);
+	}
 }
 
 /* A secret key anywhere in text: an s is rare among hexadecimal digits. */
@@ -112,12 +129,12 @@ content(struct nr_measures *m, struct nr_view text)
 {
 	struct nr_pieces it;
 	struct nr_piece piece;
-	uint64_t sums = 0;
+	unsigned capitals = 0;
 
 	nr_pieces_start(&it, text);
 	while (nr_pieces_next(&it, &piece)) {
 		if (piece.type == NR_PIECE_TEXT) {
-			sums += prose(piece.text, &m->hashtags);
+			prose(m, &capitals, piece.text);
 			continue;
 		}
 		/* Links and names are ASCII, without escapes. */
@@ -128,11 +145,9 @@ content(struct nr_measures *m, struct nr_view text)
 		    piece.type == NR_PIECE_SECRET)
 			m->nsec |= has_secret(piece.text);
 	}
-	m->plain = FIELD(sums, 0);
 	m->chars += m->plain;
-	m->letters = FIELD(sums, 21) + FIELD(sums, 42);
 	if (m->letters >= NR_CAPS_LETTERS)
-		m->caps = FIELD(sums, 42) * 100 / m->letters;
+		m->caps = (unsigned)((uint64_t)capitals * 100 / m->letters);
 }
 
 static void

@@ -475,6 +475,26 @@ ends_well(int fd, const struct stat *st)
 	    (pread(fd, &last, 1, st->st_size - 1) == 1 && last == '\n');
 }
 
+int
+nr_file_append(int fd, const char *p, size_t len)
+{
+	struct stat st;
+	ssize_t n;
+	off_t end;
+	int rc;
+
+	while ((n = write(fd, p, len)) < 0 && errno == EINTR)
+		;
+	if (n == (ssize_t)len)
+		return NR_OK;
+	rc = n < 0 ? errno : ENOSPC;
+	/* No other line is to begin behind half of one. */
+	if (n > 0 && (end = lseek(fd, 0, SEEK_CUR)) >= n &&
+	    fstat(fd, &st) == 0 && st.st_size == end)
+		(void)!ftruncate(fd, end - n);
+	return rc;
+}
+
 static int
 append_line(struct nr_table_file *f, const unsigned char key[32])
 {
@@ -498,7 +518,7 @@ append_line(struct nr_table_file *f, const unsigned char key[32])
 		*--line = '\n';
 		len++;
 	}
-	rc = write(fd, line, len) == (ssize_t)len ? NR_OK : ENOSPC;
+	rc = nr_file_append(fd, line, len);
 	/* What only we have changed need not be read again. */
 	if (rc == NR_OK && !changed)
 		(void)fstat(fd, &f->st);

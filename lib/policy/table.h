@@ -100,4 +100,10 @@ uint64_t nr_table_changes(struct nr_table *t);
 /* The same for one file, as it was when st was taken. */
 uint64_t nr_file_changes(const char *path, const struct stat *st);
 
+/*
+ * Append to a file that is open with O_APPEND, all of it or nothing.
+ * Returns  0 or errno.
+ */
+int	nr_file_append(int fd, const char *p, size_t len);
+
 #endif

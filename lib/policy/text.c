@@ -113,8 +113,14 @@ nr_text_space(unsigned c)
 int
 nr_text_nothing(unsigned c)
 {
-	return c == 0xad || (c >= 0x200b && c <= 0x200f) || c == 0x2060 ||
-	    (c >= 0xfe00 && c <= 0xfe0f) || c == 0xfeff;
+	if (c < 0xad)
+		return (c < ' ' && !nr_text_space(c)) ||
+		    (c >= 0x7f && c < 0xa0);
+	return c == 0xad || c == 0x34f || c == 0x61c || c == 0x180e ||
+	    (c >= 0x200b && c <= 0x200f) || (c >= 0x202a && c <= 0x202e) ||
+	    (c >= 0x2060 && c <= 0x206f) || (c >= 0xfe00 && c <= 0xfe0f) ||
+	    c == 0xfeff || (c >= 0xfff9 && c <= 0xfffb) ||
+	    (c >= 0xe0000 && c <= 0xe0fff);
 }
 
 unsigned

@@ -169,6 +169,8 @@ test_errors(void **state)
 		{ "1,\n [inputs]", "line 2, column 3: inputs cannot" },
 		{ "env.HOME", "line 1, column 1: env cannot" },
 		{ "$ENV.HOME", "line 1, column 1: $ENV cannot" },
+		{ "$ ENV.HOME", "line 1, column 3: ENV cannot" },
+		{ "$ # c\n\tENV.HOME", "line 2, column 2: ENV cannot" },
 		{ "\"a\\(1 + (env|length))\"", "line 1, column 10: env cannot"
 		    },
 		{ "\"a\\(\"b\\(debug)\")\"", "line 1, column 9: debug cannot"

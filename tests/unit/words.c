@@ -52,6 +52,9 @@ test_finds(void **state)
 		/* characters that cannot be seen */
 		{ "scam", "s\xe2\x80\x8b" "c\xc2\xad" "am\xef\xb8\x8f", 1, 1 },
 		{ "scam", "scam\xe2\x80\x8bs", 1, 0 },
+		{ "scam", "s\\u0001c\x7f" "a\xcd\x8fm\xe2\x81\xa6", 1, 1 },
+		{ "scam", "s\xe1\xa0\x8e" "c\xe2\x80\xae" "a\xf3\xa0\x84\x80"
+		    "m\xc2\x85", 1, 1 },
 		{ "\xc3\x84RGER", "\xc3\xa4rger", 1, 1 },
 		{ "\xc3\xa4rger", "ver\xc3\x84rgert", 1, 0 },
 		{ "\xd0\x9a\xd0\xa3\xd0\x9f\xd0\x98", "\xd0\xba\xd1\x83\xd0\xbf"
