@@ -249,15 +249,33 @@ static void
 run_list(struct check *c, const struct check_statement *s, struct tally *t,
     int *has_hay)
 {
-	for (; s->id != NULL; s++) {
+	for (; s->id != NULL && c->signals.last == 0; s++) {
 		if (c->some_nips && !c->nip[s->nip])
 			continue;
 		begin(c, s);
 		if (is_tried(c, s, has_hay))
 			s->run(c, s);
-		report(c, s, t);
+		/* What was broken off says nothing of the relay. */
+		if (c->signals.last == 0)
+			report(c, s, t);
 		settle(c);
 	}
+}
+
+/* The end of TAP's lines. */
+static void
+report_plan(struct check *c, const struct tally *t)
+{
+	char plan[64];
+
+	if (c->signals.last != 0)
+		snprintf(plan, sizeof(plan), "Bail out! signal %d\n",
+		    c->signals.last);
+	else
+		snprintf(plan, sizeof(plan), "1..%u\n", t->n[CHECK_PASS] +
+		    t->n[CHECK_FAIL] + t->n[CHECK_SKIP]);
+	nr_outs(plan);
+	nr_out_flush();
 }
 
 static int
@@ -278,13 +296,8 @@ run(struct check *c)
 	check_info(c);
 	for (i = 0; i < NLISTS; i++)
 		run_list(c, all[i], &t, &has_hay);
-	if (!c->json) {
-		char plan[32];
-
-		snprintf(plan, sizeof(plan), "1..%u\n", t.n[0] + t.n[1] +
-		    t.n[2]);
-		nr_outs(plan);
-	}
+	if (!c->json)
+		report_plan(c, &t);
 	begin(c, &setup);
 	check_clean(c);
 	report_rest(c);
@@ -298,6 +311,19 @@ on_clock(void *ctx)
 {
 	struct check *c = ctx;
 
+	nr_net_stop(c->net);
+}
+
+/* The statement at hand is broken off; what was published goes yet. */
+static void
+on_signal(void *ctx, unsigned events)
+{
+	struct check *c = ctx;
+
+	(void)events;
+	if (nr_signals_take(&c->signals) == 0)
+		return;
+	c->deadline = 0;
 	nr_net_stop(c->net);
 }
 
@@ -330,6 +356,7 @@ static void
 prepare(struct check *c)
 {
 	static const char prefix[] = "nr-check-";
+	static const int ends[] = { SIGINT, SIGTERM, SIGHUP, 0 };
 	unsigned char mark[8];
 	const char *why = NULL;
 	unsigned i;
@@ -342,12 +369,15 @@ prepare(struct check *c)
 	c->kind[0] = 8472;
 	c->kind[1] = 8473;
 	make_keys(c);
+	nr_signals_catch(&c->signals, ends);
 	check_need(nr_verifier_new(&c->verifier));
 	rc = nr_net_new(&c->net, c->ca_file, 2 * CHECK_LINKS + 2, &why);
 	if (rc != NR_OK && why != NULL)
 		nr_bad_usage("%s: %s", c->ca_file, why);
 	check_need(rc);
 	check_need(nr_timer_new(&c->clock, c->net, on_clock, c));
+	check_need(nr_watch_new(&c->signal_watch, c->net, c->signals.fd,
+	    NR_WATCH_IN, on_signal, c));
 	for (i = 0; i < CHECK_LINKS; i++)
 		c->link[i].check = c;
 }
@@ -360,6 +390,7 @@ finish(struct check *c)
 	for (i = 0; i < CHECK_LINKS; i++)
 		check_drop(&c->link[i]);
 	nr_timer_free(c->clock);
+	nr_watch_free(c->signal_watch);
 	nr_net_free(c->net);
 	check_made_free(c);
 	for (i = 0; i < CHECK_KEYS; i++)
@@ -400,6 +431,7 @@ nr_bench_check(int argc, char *argv[])
 	};
 	struct nr_key_args key = NR_KEY_ARGS;
 	struct check *c = calloc(1, sizeof(*c));
+	struct nr_signals signals;
 	int ch, status;
 
 	if (c == NULL)
@@ -441,6 +473,9 @@ nr_bench_check(int argc, char *argv[])
 	status = run(c);
 	nr_out_close();
 	finish(c);
+	signals = c->signals;
 	free(c);
+	if (signals.last != 0)
+		nr_signals_die(&signals);
 	return status;
 }

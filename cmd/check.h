@@ -28,6 +28,7 @@
 #include "event/event.h"
 #include "event/sign.h"
 #include "filter/filter.h"
+#include "signals.h"
 #include "util/buf.h"
 #include "util/view.h"
 #include "wire/answer.h"
@@ -137,6 +138,7 @@ struct check {
 	const char		*operand;
 	struct nr_url		 url;
 	const char		*ca_file;
+	struct nr_signals	 signals;
 	unsigned char		 nip[CHECK_NIPS];	/* by --nip */
 	int			 some_nips, write, json;
 	int64_t			 timeout;
@@ -144,6 +146,7 @@ struct check {
 
 	struct nr_net		*net;
 	struct nr_timer		*clock;
+	struct nr_watch		*signal_watch;
 	struct nr_verifier	*verifier;
 	struct nr_key		*key[CHECK_KEYS];
 	char			 tag[40];	/* marks the run */
@@ -275,6 +278,10 @@ struct check_made *check_keep(struct check *c, unsigned key,
 	    struct nr_buf *line);
 struct check_made *check_made_find(struct check *c,
 	    const unsigned char id[32]);
+/* A digit of its line becomes another one. */
+void	check_spoil(struct check_made *m, size_t at);
+/* A filter for it alone. */
+const char *check_by_id(const struct check_made *m, char out[128]);
 /* Publish what filters are tried on, or take what the relay shows. */
 void	check_hay(struct check *c);
 /* Delete what was published. */
@@ -351,9 +358,13 @@ const char *check_show(const struct check_msg *m, char out[CHECK_TEXT]);
 int	check_is_ok(const struct check_msg *m, const void *id32);
 int	check_is_live(const struct check_msg *m, const void *id32);
 int	check_is_end(const struct check_msg *m, const void *subid);
+int	check_is_count(const struct check_msg *m, const void *subid);
 int	check_is_named(const struct check_msg *m, const void *subid);
-/* Does a refusal have to do with who we are or what the relay likes? */
-int	check_is_policy(struct nr_view text);
+/*
+ * Does a refusal have to do with who we are or what the relay likes?  Then
+ * the statement is skipped.
+ */
+int	check_is_policy(struct check *c, const struct check_msg *m);
 
 /* ---- the information document (check_info.c) */
 

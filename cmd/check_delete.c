@@ -12,22 +12,12 @@
 #include "util/hex.h"
 #include "util/times.h"
 
-static const char *
-by_id(const struct check_made *m, char out[128])
-{
-	char hex[64];
-
-	nr_hex_encode(hex, m->ev.id, 32);
-	snprintf(out, 128, "{\"ids\":[\"%.64s\"]}", hex);
-	return out;
-}
-
 static int
 is_there(struct check_link *l, const struct check_made *m)
 {
 	char filter[128];
 
-	return check_finds(l, by_id(m, filter), 1, &m->ev);
+	return check_finds(l, check_by_id(m, filter), 1, &m->ev);
 }
 
 static int
@@ -35,7 +25,7 @@ is_gone(struct check_link *l, const struct check_made *m)
 {
 	char filter[128];
 
-	return check_finds(l, by_id(m, filter), 0);
+	return check_finds(l, check_by_id(m, filter), 0);
 }
 
 static struct check_made *

@@ -336,8 +336,9 @@ check_wait(struct check_link *l,
 
 	if (until == 0 || until > l->check->deadline)
 		until = l->check->deadline;
+	/* A signal takes the deadline away. */
 	while ((m = take(l, want, arg, &from)) == NULL && l->open &&
-	    nr_now_ms() < until)
+	    nr_now_ms() < until && l->check->deadline != 0)
 		check_spin(l->check, until);
 	return m;
 }

@@ -66,9 +66,7 @@ listen(struct check *c, const char *id, const char *filters)
 		return NULL;
 	if (g.end == CHECK_EOSE)
 		return l;
-	if (check_is_policy(g.last->a.text))
-		check_skip(c, "refused: %s", check_show(g.last, shown));
-	else
+	if (!check_is_policy(c, g.last))
 		check_fail(c, "%s", check_show(g.last, shown));
 	return NULL;
 }
@@ -204,7 +202,7 @@ invalid_silent(struct check *c, const struct check_statement *s)
 	struct check_made *bad = note(c, "[\"h\",\"@T-i\"],[\"n\",\"1\"]"),
 	    *m;
 
-	bad->line[bad->len - 10] = bad->line[bad->len - 10] == '0' ? '1' : '0';
+	check_spoil(bad, bad->len - 10);
 	if (l != NULL && from != NULL && check_publish(from, bad) != NULL &&
 	    (m = say(c, note(c, "[\"h\",\"@T-i\"]"))) != NULL &&
 	    hears(l, m, "invalid"))

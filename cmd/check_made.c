@@ -19,7 +19,7 @@
 #include "util/times.h"
 
 #define LIFE		3600	/* seconds, of what ends by itself */
-#define DELETED_MAX	100	/* events that one request names */
+#define AT_ONCE		100	/* events that one request names */
 
 /* ---- texts with names in them */
 
@@ -227,6 +227,22 @@ check_make(struct check *c, unsigned key, unsigned kind, int64_t at,
 	return m;
 }
 
+void
+check_spoil(struct check_made *m, size_t at)
+{
+	m->line[at] = m->line[at] == '0' ? '1' : '0';
+}
+
+const char *
+check_by_id(const struct check_made *m, char out[128])
+{
+	char hex[64];
+
+	nr_hex_encode(hex, m->ev.id, 32);
+	snprintf(out, 128, "{\"ids\":[\"%.64s\"]}", hex);
+	return out;
+}
+
 struct check_made *
 check_made_find(struct check *c, const unsigned char id[32])
 {
@@ -389,11 +405,36 @@ check_hay(struct check *c)
 
 /* ---- away with it */
 
+/* Where no OK has come, the relay may have it. */
 static int
 to_delete(const struct check_made *m, unsigned key)
 {
-	return m->key == key && m->accepted && m->ev.kind != NR_KIND_AUTH &&
-	    !goes_by_itself(m->ev.kind);
+	return m->key == key && (m->accepted || (m->sent && !m->refused)) &&
+	    m->ev.kind != NR_KIND_AUTH && !goes_by_itself(m->ev.kind);
+}
+
+/* As many as one message may be about. */
+static unsigned
+at_once(const struct check *c)
+{
+	static const struct {
+		const char	*name;
+		int		 less, each;
+	} limit[] = {
+		{ "max_event_tags", 3, 1 }, { "max_limit", 0, 1 },
+		{ "default_limit", 0, 1 }, { "max_message_length", 600, 80 }
+	};
+	int64_t n, most = AT_ONCE;
+	size_t i;
+
+	for (i = 0; i < sizeof(limit) / sizeof(limit[0]); i++) {
+		if ((n = check_limit(c, limit[i].name)) < 0)
+			continue;
+		n = (n - limit[i].less) / limit[i].each;
+		if (n < most)
+			most = n;
+	}
+	return most < 1 ? 1 : (unsigned)most;
 }
 
 /* One request for up to so many; *i moves on. */
@@ -401,10 +442,10 @@ static void
 delete_some(struct check *c, struct check_link *l, unsigned key, size_t *i)
 {
 	struct nr_buf tags = { 0 };
-	unsigned n = 0;
+	unsigned n = 0, most = at_once(c);
 
 	check_need(nr_buf_adds(&tags, "!"));
-	for (; *i < c->nmade && n < DELETED_MAX; ++*i)
+	for (; *i < c->nmade && n < most; ++*i)
 		if (to_delete(c->made[*i], key)) {
 			check_need(nr_buf_adds(&tags, n++ > 0 ? ",[\"e\",\"" :
 			    "[\"e\",\""));
@@ -437,10 +478,10 @@ count_left(struct check *c, struct check_link *l, int request, size_t *i)
 {
 	struct nr_buf f = { 0 };
 	struct check_got g;
-	unsigned n = 0;
+	unsigned n = 0, most = at_once(c);
 
 	check_need(nr_buf_adds(&f, "{\"ids\":["));
-	for (; *i < c->nmade && n < DELETED_MAX; ++*i)
+	for (; *i < c->nmade && n < most; ++*i)
 		if (may_stay(c->made[*i], request)) {
 			check_need(nr_buf_adds(&f, n++ > 0 ? ",\"" : "\""));
 			add_hex(&f, c->made[*i]->ev.id, 32);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "negentropy/negentropy.h"
 #include "util/err.h"
@@ -63,10 +64,7 @@ next(struct check_link *l, const char *id)
 		    check_why(l, shown));
 	else if (m->a.verb == NR_ANSWER_NEG_MSG)
 		return m;
-	else if (check_is_policy(m->a.text))
-		(void)check_skip(l->check, "refused: %s",
-		    check_show(m, shown));
-	else
+	else if (!check_is_policy(l->check, m))
 		(void)check_fail(l->check, "%s", check_show(m, shown));
 	return NULL;
 }
@@ -215,6 +213,34 @@ replaced(struct check *c, const struct check_statement *s)
 	nr_neg_array_free(&set);
 }
 
+/* Whom a gift wrap is not for does not learn that it is there. */
+static void
+hidden(struct check *c, const struct check_statement *s)
+{
+	struct check_link *l = check_link(c, 0);
+	struct nr_neg_array set = { 0 };
+	struct found f = { .nhave = 0 };
+	struct check_made *m;
+	struct nr_neg n;
+
+	if (!c->named[77] || !c->named[42]) {
+		(void)check_skip(c, "NIP-11 does not name 42 and 77");
+		return;
+	}
+	m = check_make(c, 1, NR_KIND_GIFT_WRAP, time(NULL),
+	    "[\"p\",\"@D\"],[\"h\",\"@T-n\"]", "nobody's business");
+	if (l == NULL || !check_store(l, m) ||
+	    (l = check_fresh(c)) == NULL || !check_prove(l, 0))
+		return;
+	check_need(nr_neg_array_seal(&set));
+	check_need(nr_neg_init(&n, &set.set, 0));
+	check_expect(c, "an empty set, or NEG-ERR");
+	if (converse(l, "wraps", s->filters, &n, &f) && f.nneed > 0)
+		(void)check_fail(c, "%zu events", f.nneed);
+	nr_neg_free(&n);
+	nr_neg_array_free(&set);
+}
+
 /* A message, and what must come for it. */
 static const struct check_msg *
 answer_to(struct check_link *l, const char *id, const char *text)
@@ -265,7 +291,8 @@ version(struct check *c, const struct check_statement *s)
 	if (l == NULL || (m = answer_to(l, "version", s->filters)) == NULL)
 		return;
 	check_saw(c, "%s", check_show(m, shown));
-	if (m->a.verb != NR_ANSWER_NEG_MSG || !nr_view_is(m->a.text, "61"))
+	if ((m->a.verb != NR_ANSWER_NEG_MSG ||
+	    !nr_view_is(m->a.text, "61")) && !check_is_policy(c, m))
 		(void)check_fail(c, "%s", shown);
 }
 
@@ -285,7 +312,9 @@ reopened(struct check *c, const struct check_statement *s)
 		if ((m = answer_to(l, "twice", s->filters)) == NULL)
 			return;
 		if (m->a.verb != NR_ANSWER_NEG_MSG) {
-			(void)check_fail(c, "%s", check_show(m, shown));
+			if (!check_is_policy(c, m))
+				(void)check_fail(c, "%s",
+				    check_show(m, shown));
 			return;
 		}
 	}
@@ -346,6 +375,8 @@ const struct check_statement check_sync_list[] = {
 	    "[@1,@2],\"until\":@tb}", 1),
 	N("nip77-replaced", "what was replaced is in no set", CHECK_WRITE,
 	    replaced, "{\"authors\":[\"@D\"],\"kinds\":[10181]}", 0),
+	{ 59, "nip59-sync", "gift wraps are in no set of others", CHECK_WRITE,
+	    hidden, "{\"kinds\":[1059],\"#h\":[\"@T-n\"]}", 0 },
 	N("nip77-malformed", "a message that is none is answered by NEG-ERR",
 	    0, refused, "[\"NEG-OPEN\",\"wrong\",{\"ids\":[\"@x\"]},"
 	    "\"61ff\"]", 0),

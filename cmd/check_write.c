@@ -9,17 +9,6 @@
 
 #include "util/hex.h"
 
-/* A question for one event: "{"ids":["..."]}". */
-static const char *
-by_id(const struct check_made *m, char out[128])
-{
-	char hex[64];
-
-	nr_hex_encode(hex, m->ev.id, 32);
-	snprintf(out, 128, "{\"ids\":[\"%.64s\"]}", hex);
-	return out;
-}
-
 static void
 accepted(struct check *c, const struct check_statement *s)
 {
@@ -30,7 +19,7 @@ accepted(struct check *c, const struct check_statement *s)
 
 	check_expect(c, "OK true, and it is there");
 	if (l != NULL && check_store(l, m))
-		(void)check_finds(l, by_id(m, filter), 1, &m->ev);
+		(void)check_finds(l, check_by_id(m, filter), 1, &m->ev);
 }
 
 static void
@@ -51,7 +40,7 @@ twice(struct check *c, const struct check_statement *s)
 	    !nr_answer_prefix(ok->a.text, "duplicate")))
 		(void)check_fail(c, "%s", check_show(ok, shown));
 	else
-		(void)check_finds(l, by_id(m, filter), 1, &m->ev);
+		(void)check_finds(l, check_by_id(m, filter), 1, &m->ev);
 }
 
 /* Text that must come back as it was; the id says whether it did. */
@@ -65,7 +54,7 @@ kept(struct check *c, const struct check_statement *s)
 	char filter[128];
 
 	if (l == NULL || !check_store(l, m) ||
-	    !check_read(l, by_id(m, filter), &g))
+	    !check_read(l, check_by_id(m, filter), &g))
 		return;
 	check_expect(c, "the event as it was sent");
 	if (g.n != 1 || !g.event[0]->is_event)
@@ -78,13 +67,6 @@ kept(struct check *c, const struct check_statement *s)
 
 /* ---- what must be refused */
 
-/* A digit of what begins at this place becomes another. */
-static void
-spoil(struct check_made *m, size_t at)
-{
-	m->line[at] = m->line[at] == '0' ? '1' : '0';
-}
-
 /* Refused, and not to be found. */
 static void
 refused(struct check_link *l, struct check_made *m, const char *words)
@@ -92,7 +74,7 @@ refused(struct check_link *l, struct check_made *m, const char *words)
 	char filter[128];
 
 	if (check_refused(l, m, words))
-		(void)check_finds(l, by_id(m, filter), 0);
+		(void)check_finds(l, check_by_id(m, filter), 0);
 }
 
 static void
@@ -103,7 +85,7 @@ bad_signature(struct check *c, const struct check_statement *s)
 	    "", "not signed so");
 
 	(void)s;
-	spoil(m, m->len - 10);
+	check_spoil(m, m->len - 10);
 	if (l != NULL)
 		refused(l, m, "invalid");
 }
@@ -116,7 +98,7 @@ bad_id(struct check *c, const struct check_statement *s)
 	    "", "another id");
 
 	(void)s;
-	spoil(m, 7 + 60);	/* what is proof of work remains */
+	check_spoil(m, 7 + 60);	/* what is proof of work remains */
 	(void)nr_hex_decode(m->ev.id, m->line + 7, 32);
 	if (l != NULL)
 		refused(l, m, "invalid");
@@ -159,9 +141,11 @@ malformed(struct check *c, const struct check_statement *s)
 	m->sent = 1;
 	if (!check_sayf(l, "[\"EVENT\",%.*s%s%.*s]", (int)before, m->line,
 	    to, (int)(m->len - after), m->line + after) ||
-	    !check_query(l, NULL, by_id(m, filter), &g))
+	    !check_query(l, NULL, check_by_id(m, filter), &g))
 		return;
 	ok = check_wait(l, check_is_ok, m->ev.id, 1);
+	m->accepted = ok != NULL && ok->a.accepted;
+	m->refused = !m->accepted;
 	check_saw(c, "%s", ok != NULL ? check_show(ok, shown) : "no OK");
 	if (ok != NULL && ok->a.accepted)
 		(void)check_fail(c, "%s", shown);

@@ -1,6 +1,8 @@
 // nr-bench check: nothing is said against nr-serve; each fault of a relay is
 // found, by the statements that are about it and what follows from it.
-import { ok, is, done, serve, scratch, run, until } from './tap.mjs'
+import { spawn } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { ok, is, done, serve, scratch, run, until, Author } from './tap.mjs'
 import { faulty, faults } from './faulty.mjs'
 import { WebSocketServer } from 'ws'
 
@@ -38,6 +40,20 @@ is(new Set(names).size, names.length, 'each statement has a name of its own')
 ok(names.length >= 240, 'there are many', names.length)
 ok(names.every((s, i) => s.startsWith(`nip${String(lines(kept)[i].nip).padStart(2, '0')}-`)), 'which begins with its NIP')
 is(Object.keys(lines(kept)[0]), ['nip', 'statement', 'text', 'result', 'expected', 'seen', 'ms'], 'the keys of a line')
+
+// Members only: as one, and as nobody.
+const member = new Author(), [list, key] = [scratch('members'), scratch('key')]
+writeFileSync(list, `${member.pubkey}\n`)
+writeFileSync(key, `${Buffer.from(member.key).toString('hex')}\n`, { mode: 0o600 })
+const closed = await serve(scratch('closed'), '--set', 'read=members', '--set', 'write=members', '--set', `members=${list}`)
+const m = await check(closed.url, '--write', '--timeout', '20s', '-K', key)
+is([m.code, by(m.out, 'fail')], [0, []], 'nothing is wrong for a member')
+ok(by(m.out, 'ok').length >= 205, 'and little skipped', by(m.out, 'skip'))
+is((await events(scratch('closed'))).filter(e => e.pubkey === member.pubkey), [], 'who signs none of the events')
+const nobody = await check(closed.url, '--write', '--timeout', '20s')
+is([nobody.code, by(nobody.out, 'fail')], [0, []], 'nor for a stranger: what cannot be tried is skipped')
+ok(by(nobody.out, 'skip').length > 100, 'which is much', by(nobody.out, 'ok'))
+await closed.stop()
 
 // ---- faults: which statements say so
 const only = {
@@ -99,7 +115,7 @@ const only = {
   'any kind': [42, 'nip42-kind'], 'one key': [42, 'nip42-several'], 'same challenge': [42, 'nip42-challenges'],
   'publishes AUTH': [42, 'nip42-published nip42-never-sent'],
   'leaks wraps': ['17,59', 'nip59-stranger nip59-another nip59-another-id nip59-live'], 'leaks wraps live': ['17,59', 'nip59-live'],
-  'leaks wraps in COUNT': ['17,45,59', 'nip59-count'], 'hides wraps': ['17,59', 'nip17-recipient nip17-inbox nip59-deletion'],
+  'leaks wraps in COUNT': ['17,45,59', 'nip59-count'], 'leaks wraps in NEG': ['17,59', 'nip59-sync'], 'hides wraps': ['17,59', 'nip17-recipient nip17-inbox nip59-deletion'],
   'takes protected': [70, 'nip70-stranger nip70-another'], 'takes reposts': [70, 'nip70-repost'],
   'counts versions': [45, 'nip45-replaced'], 'counts twice': [45, 'nip45-or'], 'EOSE for COUNT': [45, 'nip45-once'],
   'always finished': [67, 'nip67-partial nip67-partial-tag'], 'finish as text': [67, 'nip67-form'],
@@ -155,6 +171,16 @@ r = await check(plain.url, '--nip', '50')
 is(lines(r.out).map(x => x.nip).filter(n => n !== 50), [], '--nip: no other statements')
 is((await check(plain.url, '--nip', '9')).code, 0, 'what would have to be published is skipped')
 plain.close()
+const silent = await faulty('negentropy silent')
+const child = spawn('nr-bench', ['check', '--json', '--write', '--nip', '77', '--timeout', '20s', silent.url], { stdio: ['ignore', 'ignore', 'pipe'] })
+const told = []
+child.stderr.on('data', d => told.push(d))
+const exited = new Promise(resolve => child.on('close', (code, signal) => resolve({ code, signal })))
+ok(await until(() => silent.stored.size >= 12, 20000), 'events are published')
+child.kill('SIGINT')
+is(await exited, { code: null, signal: 'SIGINT' }, 'a signal is its end')
+is([...silent.stored.values()].filter(e => e.kind !== 5), [], 'and what it published is deleted', told.join(''))
+silent.close()
 is((await check('ws://127.0.0.1:1')).code, 3, 'nobody there: status 3')
 const mute = new WebSocketServer({ port: 0, host: '127.0.0.1' })
 await until(() => mute.address())

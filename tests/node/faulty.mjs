@@ -52,7 +52,7 @@ export const faults = [
   'no JSON', 'JSON types', 'no CORS', 'exact Accept', 'low limit',
   'serves deleted', 'deletes others', 'forgets deletions', 'deletes requests', 'no addresses', 'deletes newer',
   'keeps expired', 'takes expired', 'any challenge', 'any relay', 'any time', 'any kind', 'one key', 'same challenge', 'publishes AUTH',
-  'leaks wraps', 'leaks wraps live', 'leaks wraps in COUNT', 'hides wraps', 'takes protected', 'takes reposts',
+  'leaks wraps', 'leaks wraps live', 'leaks wraps in COUNT', 'leaks wraps in NEG', 'hides wraps', 'takes protected', 'takes reposts',
   'counts versions', 'counts twice', 'slow count', 'EOSE for COUNT', 'always finished', 'finish as text',
   'negentropy without limits', 'negentropy lacks one', 'negentropy protocol error', 'negentropy silent', 'ignores vanishing', 'vanishes always',
 ]
@@ -246,7 +246,7 @@ export function faulty(fault) {
     c.negs.set(id, filter)
     if (is('negentropy without limits')) filter = { ...filter, since: 0, until: 9e15, '#g': undefined }
     if (filter['#g'] === undefined) delete filter['#g']
-    const ids = query(c, [filter]).events.map(e => e.id).slice(is('negentropy lacks one') ? 1 : 0)
+    const ids = query(c, [filter], ' in NEG').events.map(e => e.id).slice(is('negentropy lacks one') ? 1 : 0)
     c.say('NEG-MSG', id, '61000002' + varint(ids.length) + ids.join(''))
   }
 
