@@ -169,7 +169,7 @@ struct check {
 	enum check_result	 hay_result;
 	char			 no_hay[CHECK_TEXT];	/* why there are none */
 	unsigned		 kind[2];	/* regular ones it takes */
-	unsigned		 work;	/* bits of proof of work that it wants */
+	unsigned		 work;	/* bits of it that it wants */
 	struct check_made	*made[CHECK_MADE];
 	size_t			 nmade;
 	unsigned		 left;		/* could not be removed */

@@ -286,8 +286,8 @@ const struct check_statement check_form_list[] = {
 	    CHECK_HAYSTACK, replaced, NULL, 0 },
 	{ 1, "nip01-own-subscriptions", "two connections may have the same "
 	    "subscription id", CHECK_HAYSTACK, independent, NULL, 0 },
-	{ 1, "nip01-several", "eight subscriptions at a time, or as many as NIP-11 "
-	    "allows", 0, many,
+	{ 1, "nip01-several", "eight subscriptions at a time, or as many as "
+	    "NIP-11 allows", 0, many,
 	    NULL, 8 },
 	{ 1, "nip01-subid-64", "a subscription id may have 64 characters",
 	    0, subid_kept, SUBID64, 0 },
