@@ -288,7 +288,8 @@ give_up(struct nr_host *h, struct nr_plugin *p, int64_t now,
 	}
 	if (now - p->begun > STEADY_MS)
 		h->failures = 0;
-	snprintf(text, sizeof(text), "%s, %u requests fail", why, open);
+	snprintf(text, sizeof(text), "%s, %u request%s", why, open,
+	    open == 1 ? " fails" : "s fail");
 	start_later(h, now, open > 0 ? text : why);
 }
 
