@@ -229,6 +229,7 @@ send_due(struct nr_load *l)
 	unsigned tried;
 	int64_t due;
 
+	l->stuck = 0;
 	while (nr_load_more(l)) {
 		due = l->start + (int64_t)((double)l->scheduled * 1e9 /
 		    l->rate);
@@ -241,6 +242,7 @@ send_due(struct nr_load *l)
 		}
 		if (tried == l->peers->n) {
 			/* Nothing is left to be sent, or all lanes are full. */
+			l->stuck = 1;
 			if (l->sent == l->answered)
 				l->ending = 1;
 			return;
@@ -255,19 +257,12 @@ until_due(const struct nr_load *l)
 {
 	int64_t left;
 
-	if (l->rate == 0 || !nr_load_more(l))
+	/* Where all lanes are full, only an answer helps. */
+	if (l->rate == 0 || l->stuck || !nr_load_more(l))
 		return TICK;
 	left = l->start + (int64_t)((double)l->scheduled * 1e9 / l->rate) -
 	    nr_now_ns();
 	return left < 0 ? 0 : left < TICK ? left : TICK;
-}
-
-/* Where all lanes are full, only an answer helps. */
-static int
-is_full(const struct nr_load *l)
-{
-	return l->sent - l->answered >= (uint64_t)l->in_flight *
-	    l->peers->nopen;
 }
 
 static void
@@ -279,7 +274,7 @@ drop_late(struct nr_load *l)
 	for (i = 0; i < l->peers->n; i++)
 		for (k = 0; k < l->in_flight && l->lane[i].n > 0; k++)
 			if (l->lane[i].flight[k].used &&
-			    l->lane[i].flight[k].due < oldest &&
+			    l->lane[i].flight[k].sent < oldest &&
 			    !l->peers->peer[i].failed) {
 				nr_load_drop(l, &l->peers->peer[i],
 				    NR_LOAD_TIMEOUT);
@@ -310,21 +305,6 @@ is_over(const struct nr_load *l)
 	    l->now - l->finished > QUIET;
 }
 
-static void
-begin(struct nr_load *l)
-{
-	unsigned i;
-
-	l->start = l->now = l->finished = nr_now_ns();
-	l->from = l->start + (int64_t)(l->warm_up * 1e9);
-	l->stop = l->seconds > 0 ? l->from + (int64_t)(l->seconds * 1e9) : 0;
-	for (i = 0; l->rate == 0 && i < l->peers->n; i++) {
-		while (nr_load_send(l, &l->peers->peer[i], 0))
-			;
-		nr_bench_flush(&l->peers->peer[i]);
-	}
-}
-
 static double
 cpu_seconds(void)
 {
@@ -336,16 +316,73 @@ cpu_seconds(void)
 }
 
 static void
+begin(struct nr_load *l)
+{
+	unsigned i;
+
+	l->start = l->now = l->finished = nr_now_ns();
+	l->from = l->start + (int64_t)(l->warm_up * 1e9);
+	l->warm = l->warm_up == 0;
+	l->counted = l->start;
+	l->cpu_began = cpu_seconds();
+	l->stop = l->seconds > 0 ? l->from + (int64_t)(l->seconds * 1e9) : 0;
+	for (i = 0; l->rate == 0 && i < l->peers->n; i++) {
+		while (nr_load_send(l, &l->peers->peer[i], 0))
+			;
+		nr_bench_flush(&l->peers->peer[i]);
+	}
+}
+
+/*
+ * What came until now is forgotten.  Requests know by themselves whether
+ * they count, and what was wrong stays wrong.
+ */
+static void
+end_warm_up(struct nr_load *l)
+{
+	if (l->warm || l->now < l->from)
+		return;
+	l->warm = 1;
+	l->events = 0;
+	l->peers->bytes_in = l->peers->bytes_out = 0;
+	l->counted = l->now;
+	l->cpu_began = cpu_seconds();
+}
+
+static void
+measure_cpu(struct nr_load *l)
+{
+	int64_t ns = nr_now_ns() - l->counted;
+
+	l->cpu = (cpu_seconds() - l->cpu_began) * 1e9 /
+	    (double)(ns > 0 ? ns : 1);
+}
+
+/* Requests that were due, that there were, and that were not sent. */
+static uint64_t
+count_late(const struct nr_load *l)
+{
+	int64_t end = l->stop > 0 && l->stop < l->now ? l->stop : l->now;
+	uint64_t due = (uint64_t)((double)(end - l->start) / 1e9 * l->rate);
+
+	if (l->most > 0 && due > l->most)
+		due = l->most;
+	if (count_role(l, NR_ROLE_PUBLISH) > 0 && l->next >= l->last)
+		return 0;
+	return due > l->scheduled ? due - l->scheduled : 0;
+}
+
+static void
 run_loop(struct nr_load *l, void (*tick)(struct nr_load *l))
 {
-	double cpu = cpu_seconds();
 	int64_t ticked = 0;
 
 	begin(l);
 	while (!is_over(l)) {
-		nr_load_need(nr_peers_wait_ns(l->peers, is_full(l) ? TICK :
-		    until_due(l)), "wait");
+		nr_load_need(nr_peers_wait_ns(l->peers, until_due(l)),
+		    "wait");
 		l->now = nr_now_ns();
+		end_warm_up(l);
 		if (l->rate > 0)
 			send_due(l);
 		if (l->now - ticked < TICK)
@@ -355,13 +392,18 @@ run_loop(struct nr_load *l, void (*tick)(struct nr_load *l))
 		if (tick != NULL)
 			tick(l);
 	}
-	if (l->rate > 0 && l->stop > 0)
-		l->late = (uint64_t)((double)(l->stop - l->start) / 1e9 *
-		    l->rate) - l->scheduled;
-	l->cpu = (cpu_seconds() - cpu) * 1e9 / (double)(l->finished >
-	    l->start ? l->finished - l->start : 1);
+	if (l->rate > 0)
+		l->late = count_late(l);
+	measure_cpu(l);
 	if (l->peers->nopen == 0)
 		l->cut_short = 1;
+}
+
+static double
+seconds_of(const struct nr_load *l)
+{
+	return l->finished > l->from ? (double)(l->finished - l->from) / 1e9 :
+	    0;
 }
 
 /* ---- modes ----------------------------------------------------------------------------- */
@@ -369,8 +411,12 @@ run_loop(struct nr_load *l, void (*tick)(struct nr_load *l))
 static void
 make_mix(struct nr_load *l)
 {
-	nr_load_need(nr_mix_new(&l->mix, l->data, (size_t)(l->end - l->data),
-	    l->filters, l->seed), l->file);
+	int rc = nr_mix_new(&l->mix, l->data, (size_t)(l->end - l->data),
+	    l->filters, l->seed);
+
+	if (rc == NR_EINVAL)
+		nr_bad_usage("%s: no events", l->file);
+	nr_load_need(rc, l->file);
 }
 
 /* Room to know each event that is published again. */
@@ -480,7 +526,6 @@ connect_again(struct nr_load *l, struct nr_bench_peer *p)
 static void
 run_connect(struct nr_load *l)
 {
-	double cpu = cpu_seconds();
 	int64_t oldest;
 	unsigned i, open;
 
@@ -494,6 +539,7 @@ run_connect(struct nr_load *l)
 	do {
 		nr_load_need(nr_peers_wait(l->peers, 100), "wait");
 		l->now = nr_now_ns();
+		end_warm_up(l);
 		oldest = l->now - (int64_t)(l->timeout * 1e9);
 		for (i = open = 0; i < l->connections; i++) {
 			struct nr_bench_peer *p = &l->peers->peer[i];
@@ -510,8 +556,8 @@ run_connect(struct nr_load *l)
 				connect_again(l, p);
 		}
 	} while (open > 0);
-	l->cpu = (cpu_seconds() - cpu) * 1e9 / (double)(l->now - l->start);
-	l->cut_short = l->part[NR_ROLE_CONNECT].done == 0;
+	measure_cpu(l);
+	l->cut_short = l->part[NR_ROLE_CONNECT].done == 0 && l->refused == 0;
 }
 
 /* ---- who reads slowly ------------------------------------------------------------------------ */
@@ -556,7 +602,7 @@ make_slow(struct nr_load *l)
 static void
 run_slow(struct nr_load *l)
 {
-	uint64_t most = l->most / 2;
+	uint64_t most = l->most / 2 + l->most % 2;	/* 0: no end */
 
 	make_mix(l);
 	l->seconds /= 2;
@@ -566,6 +612,7 @@ run_slow(struct nr_load *l)
 	set_roles(l, MEASURED, l->connections, NR_ROLE_SLOW);
 	run_loop(l, NULL);
 	l->alone = l->part[NR_ROLE_QUERY];
+	l->alone_seconds = seconds_of(l);
 	l->part[NR_ROLE_QUERY].hist = nr_load_memory(1, sizeof(struct nr_hist));
 	l->part[NR_ROLE_QUERY].done = 0;
 	l->warm_up = 0;
@@ -580,13 +627,6 @@ const struct nr_load_part *
 nr_load_main(const struct nr_load *l)
 {
 	return &l->part[find_mode(l->mode)->main];
-}
-
-static double
-seconds_of(const struct nr_load *l)
-{
-	return l->finished > l->from ? (double)(l->finished - l->from) / 1e9 :
-	    0;
 }
 
 double
@@ -622,11 +662,9 @@ add_errors(const struct nr_load *l, struct nr_buf *b)
 }
 
 static void
-add_part(const struct nr_load *l, struct nr_buf *b, const char *name,
-    const struct nr_load_part *part)
+add_part(struct nr_buf *b, const char *name, const struct nr_load_part *part,
+    double s)
 {
-	double s = seconds_of(l);
-
 	nr_load_need(nr_buf_addf(b, ",\"%s\":{\"done\":%" PRIu64
 	    ",\"per_second\":%.0f,\"milliseconds\":", name, part->done,
 	    s > 0 ? (double)part->done / s : 0), "report");
@@ -674,11 +712,13 @@ nr_load_report(struct nr_load *l, unsigned round)
 	add_figures(l, &b);
 	add_errors(l, &b);
 	if (strcmp(l->mode, "mixed") == 0) {
-		add_part(l, &b, "publish", &l->part[NR_ROLE_PUBLISH]);
-		add_part(l, &b, "deliver", &l->part[NR_ROLE_LISTEN]);
+		add_part(&b, "publish", &l->part[NR_ROLE_PUBLISH],
+		    seconds_of(l));
+		add_part(&b, "deliver", &l->part[NR_ROLE_LISTEN],
+		    seconds_of(l));
 	}
 	if (l->alone.hist != NULL)
-		add_part(l, &b, "alone", &l->alone);
+		add_part(&b, "alone", &l->alone, l->alone_seconds);
 	nr_load_need(nr_buf_adds(&b, ",\"milliseconds\":"), "report");
 	nr_load_need(nr_hist_write(nr_load_main(l)->hist, &b), "report");
 	nr_load_need(nr_buf_adds(&b, "}\n"), "report");
@@ -723,7 +763,8 @@ nr_load_run(struct nr_load *l)
 	run[i].run(l);
 	if (l->cut_short)
 		return NR_EX_ENV;
-	return l->refused > 0 || l->wrong > 0 || (l->lost > 0 &&
+	return l->refused > 0 || l->wrong > 0 ||
+	    l->error[NR_LOAD_TIMEOUT] > 0 || (l->lost > 0 &&
 	    strcmp(l->mode, "slow") != 0) ? NR_EX_NO : NR_EX_OK;
 }
 

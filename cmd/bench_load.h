@@ -45,7 +45,7 @@ struct nr_flight {
 	unsigned	 filter;	/* querying */
 	unsigned	 serial;	/* that its subscription has */
 	uint64_t	 got;		/* events so far */
-	int64_t		 due;		/* ns */
+	int64_t		 due, sent;	/* ns */
 };
 
 struct nr_lane {
@@ -93,11 +93,16 @@ struct nr_load {
 	int64_t		 start, from, stop, finished;	/* ns */
 	uint64_t	 sent, answered, scheduled;
 	unsigned	 turn;			/* whose request is next */
+	int		 warm;			/* past the warm-up, */
+	int64_t		 counted;		/* since then, ns */
+	double		 cpu_began;		/* seconds, then */
+	int		 stuck;		/* one is due, and no lane is free */
 	int		 ending;
 
 	/* What came of it, since `from'. */
 	struct nr_load_part part[NR_ROLES];
 	struct nr_load_part alone;	/* slow: before the slow ones came */
+	double		 alone_seconds;
 	uint64_t	 accepted, known, refused, events, wrong, late;
 	uint64_t	 error[NR_LOAD_NERRORS];
 	unsigned	 lost;			/* connections */
@@ -105,6 +110,7 @@ struct nr_load {
 	int		 cut_short;
 	char		 first_refusal[200], first_wrong[200];
 
+	struct nr_buf	 tight;			/* a message without spaces */
 	uint64_t	*ids;			/* fan-out: id to time due */
 	int64_t		*times;
 	size_t		 nids;

@@ -54,9 +54,37 @@ is 'and what was not answered' 'true' "$(f '.errors.timeout > 0')"
 mock pow
 rc 1 'refusals'		nr-bench load publish -n 50 -f events "$url"
 is 'are counted by their class' '{"pow":50}' "$(f '.errors | tostring')"
+rc 1 'those of the warm-up'	nr-bench load publish --rate 20 --warm-up 1 --seconds 1 -f events "$url"
+is 'are not'		true "$(f '.refused == .published and .published <= 20')"
 mock closed
 rc 1 'CLOSED'		nr-bench load query -n 50 -f events "$url"
 is 'likewise'		'{"rate-limited":50}' "$(f '.errors | tostring')"
+rc 1 'a CLOSED to those who connect' timeout 15 nr-bench load connect -c 2 -n 4 "$url"
+mock spaces
+for load in 'publish -n 50' 'query -n 50' 'count -n 50' 'fanout -c 2 -n 50'; do
+	rc 0 "answers with spaces: $load" nr-bench load $load -f events "$url"
+done
+is 'delivered, whatever the order'	100 "$(f .deliveries)"
+
+# ---- the end of a run
+mock delays
+rc 0 'a part of a request'	nr-bench load query --rate 3 --seconds 0.5 -f events "$url"
+is 'is none that is late'	0 "$(f .late)"
+rc 0 'as many as wanted, soon'	nr-bench load query --rate 100 -n 20 --seconds 1 -f events "$url"
+is 'none of the others is late'	0 "$(f .late)"
+head -n 10 events >ten
+rc 0 'a file that ends soon'	nr-bench load publish --rate 100 --seconds 1 -f ten "$url"
+is 'likewise'			0 "$(f .late)"
+mock late
+rc 0 'due long ago is not sent long ago' nr-bench load query -c 2 -w 1 --rate 20 --seconds 4 --timeout 2 -f events "$url"
+ok 'what was not sent is late'	test "$(f .late)" -gt 40
+rc 1 'a full lane'	nr-bench load fanout -c 1 -w 1 --rate 20 -n 3 -f events "$url"
+within 'is waited for at rest'	"$(f .client_cpu)" 0 0.2
+mock mute
+rc 3 'no answer at all'		nr-bench load query -c 2 --timeout 1 -f events "$url"
+is 'is not our fault'		false "$(f .client_bound)"
+echo nothing >nothing
+rc 2 'no event in the file'	timeout 20 nr-bench load query -n 1 -f nothing "$url"
 kill $mock
 
 # ---- modes
@@ -75,6 +103,9 @@ rc 0 'mixed'		nr-bench load mixed -c 16 --seconds 1 -f events "$a"
 is 'has all parts'	true "$(f '.queries > 0 and .publish.done > 0 and .deliver.done > 0')"
 rc 0 'slow'		nr-bench load slow -c 10 --seconds 2 -f events "$a"
 is 'tells of before and after'	true "$(f '.queries > 0 and .alone.done > 0')"
+rc 0 'slow, with one query'	timeout 20 nr-bench load slow -c 2 -n 1 -f events "$a"
+is 'asks it twice'	'1 1' "$(f '"\(.queries) \(.alone.done)"')"
+rc 0 'a name of two addresses'	nr-bench load query -n 5 -f events "ws://localhost:${a##*:}"
 rc 2 'no rate there'	nr-bench load connect --rate 5 "$a"
 rc 2 'no file there'	nr-bench load connect -f events "$a"
 rc 2 'no such load'	nr-bench load nothing "$a"

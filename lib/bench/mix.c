@@ -28,12 +28,15 @@ static int
 index_lines(struct nr_mix *m, const char *p, size_t len)
 {
 	const char *end = p + len, *lf;
+	struct nr_event ev;
 	size_t cap = 0;
 	void *grown;
 
-	for (; p < end; p = lf + 1) {
+	for (; p < end; p = lf < end ? lf + 1 : end) {
 		if ((lf = memchr(p, '\n', (size_t)(end - p))) == NULL)
 			lf = end;
+		if (!nr_event_view(&ev, p, (size_t)(lf - p)))
+			continue;
 		if (m->nlines == cap) {
 			cap = cap * 2 + 1024;
 			grown = realloc(m->line, cap * sizeof(*m->line));
@@ -43,8 +46,6 @@ index_lines(struct nr_mix *m, const char *p, size_t len)
 		}
 		m->line[m->nlines].p = p;
 		m->line[m->nlines++].len = (size_t)(lf - p);
-		if (lf == end)
-			break;
 	}
 	return m->nlines > 0 ? NR_OK : NR_EINVAL;
 }
@@ -52,11 +53,10 @@ index_lines(struct nr_mix *m, const char *p, size_t len)
 static void
 some_event(struct nr_mix *m, struct nr_event *ev)
 {
-	struct nr_view v;
+	struct nr_view v = m->line[nr_rng_below(&m->rng, m->nlines)];
 
-	do
-		v = m->line[nr_rng_below(&m->rng, m->nlines)];
-	while (!nr_event_view(ev, v.p, v.len));
+	/* It has been one before. */
+	(void)nr_event_view(ev, v.p, v.len);
 }
 
 /* A tag of this letter on some event; 0 where none is found soon. */

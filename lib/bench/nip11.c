@@ -413,7 +413,7 @@ nr_nip11_line(struct nr_buf *b, const char *text, size_t len)
 		if (!quoted && strchr(" \t\r\n", c) != NULL)
 			continue;
 		b->p[b->len++] = c;
-		if (quoted && c == '\\')
+		if (quoted && c == '\\' && i + 1 < len)
 			b->p[b->len++] = text[++i];
 		else if (c == '"')
 			quoted = !quoted;

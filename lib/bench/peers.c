@@ -72,7 +72,7 @@ connect_one(struct nr_bench_peer *p)
 	    "client_no_context_takeover\r\n";
 	struct nr_peers *ps = p->all;
 	const struct addrinfo *ai = ps->address;
-	int one = 1, rc;
+	int one = 1, rc, ip6 = strchr(ps->host, ':') != NULL;
 
 	p->fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC |
 	    SOCK_NONBLOCK, 0);
@@ -82,19 +82,51 @@ connect_one(struct nr_bench_peer *p)
 	    errno != EINPROGRESS)
 		return errno;
 	(void)setsockopt(p->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	rc = nr_buf_addf(&p->out, "GET %s HTTP/1.1\r\nHost: %s:%s\r\n"
+	rc = nr_buf_addf(&p->out, "GET %s HTTP/1.1\r\nHost: %s%s%s:%s\r\n"
 	    "Upgrade: websocket\r\nConnection: Upgrade\r\n"
 	    "Sec-WebSocket-Key: bnItYmVuY2ggbnItYmVuYw==\r\n"
-	    "Sec-WebSocket-Version: 13\r\n%s\r\n", ps->path, ps->host,
-	    ps->port, ps->inflater != NULL ? offer : "");
+	    "Sec-WebSocket-Version: 13\r\n%s\r\n", ps->path,
+	    ip6 ? "[" : "", ps->host, ip6 ? "]" : "", ps->port,
+	    ps->inflater != NULL ? offer : "");
 	return rc != NR_OK ? rc : watch(p, 1, EPOLL_CTL_ADD);
+}
+
+/* Does somebody listen there? */
+static int
+answers(const struct addrinfo *ai)
+{
+	const struct timeval patience = { 5, 0 };
+	int fd, yes;
+
+	fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return 0;
+	/* It holds for connect(), too. */
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience,
+	    sizeof(patience));
+	yes = connect(fd, ai->ai_addr, ai->ai_addrlen) == 0;
+	close(fd);
+	return yes;
+}
+
+/* A name may have several addresses, and the relay not listen on all. */
+static int
+find_address(struct nr_peers *ps)
+{
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
+
+	if (getaddrinfo(ps->host, ps->port, &hints, &ps->list) != 0)
+		return EHOSTUNREACH;
+	ps->address = ps->list;
+	while (ps->address->ai_next != NULL && !answers(ps->address))
+		ps->address = ps->address->ai_next;
+	return NR_OK;
 }
 
 int
 nr_peers_open(struct nr_peers **out, const char *url, unsigned n,
     int packed, const struct nr_bench_calls *calls, void *user)
 {
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
 	struct nr_peers *ps;
 	unsigned i;
 	int rc;
@@ -109,9 +141,8 @@ nr_peers_open(struct nr_peers **out, const char *url, unsigned n,
 	    parse_url(ps, url);
 	if (rc == NR_OK && packed)
 		rc = nr_inflater_new(&ps->inflater);
-	if (rc == NR_OK && getaddrinfo(ps->host, ps->port, &hints,
-	    &ps->address) != 0)
-		rc = EHOSTUNREACH;
+	if (rc == NR_OK)
+		rc = find_address(ps);
 	for (i = 0; rc == NR_OK && i < n; i++) {
 		ps->peer[i].all = ps;
 		ps->peer[i].fd = -1;
@@ -148,8 +179,8 @@ nr_peers_free(struct nr_peers *ps)
 	free(ps->host);
 	free(ps->port);
 	free(ps->path);
-	if (ps->address != NULL)
-		freeaddrinfo(ps->address);
+	if (ps->list != NULL)
+		freeaddrinfo(ps->list);
 	free(ps);
 }
 

@@ -46,7 +46,8 @@ struct nr_peers {
 	struct nr_inflater	*inflater;	/* where frames may be packed */
 	struct nr_buf		 unpacked;
 	char			*host, *port, *path;
-	struct addrinfo		*address;
+	struct addrinfo		*list;		/* of the name */
+	struct addrinfo		*address;	/* the one that is used */
 };
 
 /*

@@ -1,9 +1,13 @@
 // A relay of known delays: every answer is late by what its turn says, and
-// with "stall" nothing is answered for a second, now and then.
+// with "stall" nothing is answered for a second, now and then; "spaces" and
+// "late" answer as others write JSON, and after a second; "mute" never.
 //	node delays.mjs MODE	the port goes to stdout
 import { WebSocketServer } from 'ws'
 
 const [mode] = process.argv.slice(2)
+// As Python's json has it, and with the members in another order.
+const spaced = a => '[' + a.map(x => JSON.stringify(x)).join(', ') + ']'
+const listeners = []
 const server = new WebSocketServer({ port: 0, host: '127.0.0.1' }, () => console.log(server.address().port))
 const waiting = []		// [time due, send]
 const began = performance.now()
@@ -19,7 +23,17 @@ tick()
 server.on('connection', s => s.on('message', m => {
   const [verb, id, filter] = JSON.parse(m)
   if (verb === 'CLOSE') return
-  const delay = mode === 'stall' ? 2 : turn++ % 20 ? 20 : 100	// of 20, one is slow
+  if (mode === 'mute') return
+  if (mode === 'spaces' && verb === 'REQ' && filter.limit === 0) listeners.push([s, id])
+  const delay = mode === 'late' ? 1000 : mode === 'stall' ? 2 : turn++ % 20 ? 20 : 100	// of 20, one is slow
+  if (mode === 'spaces') {
+    if (verb === 'EVENT') {
+      s.send(spaced(['OK', id.id, true, '']))
+      const { id: key, ...rest } = id
+      for (const [to, sub] of listeners) to.send(spaced(['EVENT', sub, { ...rest, id: key }]))
+    } else s.send(verb === 'COUNT' ? `["COUNT", "${id}", {"approximate": false, "count": 7}]` : spaced(['EOSE', id]))
+    return
+  }
   const item = [performance.now() + delay, () => {
     if (verb === 'REQ' && mode === 'wrong')
       s.send(JSON.stringify(['EVENT', id, { id: 'f'.repeat(64), pubkey: 'f'.repeat(64), created_at: 1, kind: 65000, tags: [], content: '', sig: 'f'.repeat(128) }]))
