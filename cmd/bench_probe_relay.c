@@ -336,7 +336,10 @@ on_info(void *ctx, const char *text, size_t len, const struct nr_fault *why)
 {
 	struct probe_relay *r = ctx;
 
-	if (text != NULL) {
+	if (text != NULL && len == 0)
+		snprintf(r->no_info.text, sizeof(r->no_info.text),
+		    "an empty document");
+	else if (text != NULL) {
 		r->ns[PROBE_INFO] = waited(r);
 		if (nr_buf_add(&r->document, text, len) != NR_OK)
 			nr_die(ENOMEM, "document");

@@ -338,12 +338,14 @@ requirements(struct nr_nip66 *n, const struct probe_relay *r,
 		n->writes = 0;	/* anybody may */
 }
 
+/* Web servers answer with a page where a document is asked for. */
 static size_t
-found_nips(struct nr_nip66_found *out, const struct probe_relay *r)
+found_nips(struct nr_nip66_found *out, const struct probe_relay *r,
+    const struct nr_nip11 *info)
 {
 	size_t n = 0;
 
-	if (r->document.p != NULL)
+	if (info->object)
 		out[n++] = (struct nr_nip66_found){ 11, 1 };
 	if (r->ns[PROBE_AUTH] >= 0)
 		out[n++] = (struct nr_nip66_found){ 42, 1 };
@@ -382,7 +384,7 @@ write_draft(struct nr_buf *b, const struct probe_relay *r,
 	};
 
 	requirements(&n, r, info);
-	n.nnips = found_nips(nip, r);
+	n.nnips = found_nips(nip, r, info);
 	n.nkinds = found_kinds(kind, r);
 	if (info->object) {
 		must(nr_nip11_line(&document, r->document.p,

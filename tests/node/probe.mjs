@@ -228,6 +228,8 @@ const faults = [
     ['dead', 'upgrade', 'http', 'HTTP status 503']],
   ['no document is no fault', { info: res => { res.writeHead(404); res.end() } }, l => [l.status, l.info.http, l.info.error, l.info.document],
     ['healthy', 404, 'HTTP status 404', null]],
+  ['an empty one neither', { info: res => { res.writeHead(200, cors); res.end() } }, l => [l.status, l.info.http, l.info.error, l.info.document],
+    ['healthy', 200, 'an empty document', null]],
   ['a document that fails', { info: res => { res.writeHead(500); res.end() } }, l => [l.status, error(l)], ['degraded', ['info', 'http']]],
   ['a document that does not come', { info: () => {} }, l => [l.status, error(l)], ['degraded', ['info', 'timeout']]],
   ['a document that is not JSON', { info: res => { res.writeHead(200, cors); res.end('<html>') } },
@@ -365,6 +367,8 @@ const tagsOf = (d, name) => d.tags.filter(t => t[0] === name).map(t => t[1])
   const bare = await mock({ info: res => { res.writeHead(404); res.end() } })
   const b = (await probe('--nip66', bare.url)).line
   is([b.content, tagsOf(b, 'R'), tagsOf(b, 'N'), tagsOf(b, 'rtt-write')], ['', ['!auth'], [], []], 'what is not known is not told')
+  const page = await mock({ info: res => { res.writeHead(200, cors); res.end('<html>') } })
+  is(tagsOf((await probe('--nip66', page.url)).line, 'N'), [], 'N: a page for people is no document')
   const auth = (await probe('--nip66', members.url)).line
   ok(tagsOf(auth, 'R').includes('auth') && !tagsOf(auth, 'rtt-read').length, 'AUTH is demanded', auth.tags)
 }
