@@ -87,7 +87,7 @@ const only = {
   'tags case-insensitive': [1, 'nip01-tags-and nip01-tags-or nip01-tag-case nip01-or-tags nip01-events-match'],
   'second values match': [1, 'nip01-tag-first-value nip01-events-match'],
   'first filter only': [1, 'nip01-or nip01-or-limit nip01-or-tags'],
-  'live twice': [1, 'nip01-live-once'], 'EOSE twice': [1, 'nip01-close nip01-replaced nip01-eose-once'],
+  'live twice': [1, 'nip01-live-once'],
   'closes on nonsense': [1, 'nip01-bad-json nip01-bad-words nip01-bad-empty nip01-bad-object nip01-bad-array nip01-bad-number ' +
     'nip01-bad-verb nip01-bad-depth'],
   'serves bad filters': [1, 'nip01-filter-number nip01-filter-kinds nip01-filter-kind nip01-filter-since nip01-filter-limit ' +
@@ -126,6 +126,8 @@ const only = {
 }
 // Those that cost time, or much else: what must be among the statements.
 const among = {
+  // The second may end what is asked next.
+  'EOSE twice': [1, 'nip01-eose-once'],
   'no EOSE': [67, 'nip67-partial-tag', '300ms'], 'no OK': [9, 'nip09-event', '300ms'], 'no live': [59, 'nip59-live', '1s'],
   'slow count': [45, 'nip45-ids nip45-author', '300ms'], 'negentropy silent': [77, 'nip77-same nip77-close', '300ms'],
   'EOSE of another': [1, 'nip01-several nip01-subscribed', '2s'], 'NOTICE for CLOSED': [1, 'nip01-filter-kinds', '2s'],
