@@ -94,7 +94,8 @@ t mirror restricted '{kind: 62, tags: [["relay", "wss://example.com"]]}'
 # ---- what they remember
 many() {
 	preset=$1 count=$2
-	for i in $(seq "$count"); do ev "$3"; done >event
+	ev "$3" | jq -c --argjson n "$count" '. as $e | range($n) | . as $i |
+	    $e | .id = "f" * 60 + (1000 + $i | tostring)' >event
 	shift 3
 	nr-policy -q -f "$preset.rules" --source ip4 --from 192.0.2.9 \
 	    "$@" event | wc -l

@@ -255,7 +255,8 @@ reject last rules:3' "$(jq -r '.action + " " + .message + " " + .rule' out)"
 echo 'exec { "sh shell.sh" "python3 python.py" }' >rules
 rc 1 'side by side'	nr-policy -f rules --explain events
 is 'all have to accept' 'accept reject shadowReject accept' "$(jq -r .action out | paste -sd ' ')"
-for i in $(seq 500); do req "$i"; done >requests
+req 1 | jq -c '. as $r | range(1000, 1500) | . as $i | $r |
+    .event.id = "0" * 60 + ($i | tostring)' >requests
 rc 0 'as a plugin'	sh -c 'nr-policy --plugin -f rules <requests'
 is 'many in flight'	'500 accept' "$(jq -r .action out | sort | uniq -c | sed 's/^ *//')"
 for bad in 'exit 0' 'sleep 1000' 'yes nonsense' 'echo {\"id\":\"x\",\"action\":\"accept\"}; cat' 'head -c 100000000 /dev/zero; sleep 100' 'no-such-command'; do
