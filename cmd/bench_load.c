@@ -184,7 +184,7 @@ open_peers(struct nr_load *l, unsigned n)
 static void
 connect_all(struct nr_load *l, unsigned n)
 {
-	int64_t until = nr_now_ns() + 60 * SECOND;
+	int64_t until = nr_now_ns() + (int64_t)(l->timeout * 1e9);
 
 	if (l->authed)
 		make_key(l);
@@ -192,7 +192,7 @@ connect_all(struct nr_load *l, unsigned n)
 	while (l->peers->nopen < n || (l->authed && l->known_as < n)) {
 		if (nr_now_ns() > until)
 			nr_die(ETIMEDOUT, "%s", l->url);
-		nr_load_need(nr_peers_wait(l->peers, 1000), "connect");
+		nr_load_need(nr_peers_wait(l->peers, 100), "connect");
 	}
 }
 
@@ -436,7 +436,7 @@ make_table(struct nr_load *l)
 static void
 listen_all(struct nr_load *l)
 {
-	int64_t until = nr_now_ns() + 60 * SECOND;
+	int64_t until = nr_now_ns() + (int64_t)(l->timeout * 1e9);
 	unsigned i, left;
 
 	for (i = 0; i < l->peers->n; i++)

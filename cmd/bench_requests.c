@@ -62,14 +62,18 @@ nr_load_map_file(struct nr_load *l)
 	l->last = slice_at(l, l->slice + 1);
 }
 
-/* Relays show events of these kinds to their parties only. */
+/*
+ * Relays show some kinds to their parties only, and may leave out a version
+ * that was replaced at once.
+ */
 static int
-is_private(struct nr_view line)
+may_stay_unheard(struct nr_view line)
 {
 	struct nr_event ev;
 
 	return nr_event_view_head(&ev, line.p, line.len) &&
-	    nr_kind_confidential(ev.kind);
+	    (nr_kind_confidential(ev.kind) || nr_kind_replaceable(ev.kind) ||
+	    nr_kind_addressable(ev.kind));
 }
 
 /* The next line of the file, which must be a normal event. */
@@ -89,7 +93,7 @@ next_event(struct nr_load *l, struct nr_view *line)
 			nr_bad_usage("%s: not events as nr-bench gen or "
 			    "nr-export write them", l->file);
 		/* Everybody is to hear it, where somebody listens. */
-	} while (l->nids > 0 && is_private(*line));
+	} while (l->nids > 0 && may_stay_unheard(*line));
 	return 1;
 }
 
