@@ -239,6 +239,8 @@ struct check_msg *check_wait(struct check_link *l,
 const char *check_why(const struct check_link *l, char out[CHECK_TEXT]);
 /* Run the loop until then. */
 void	check_spin(struct check *c, int64_t until);
+/* The time of a statement begins anew, unless a signal has ended it. */
+void	check_extend(struct check *c);
 /* The loop stops when this link says something. */
 void	check_hear(struct check_link *l, struct check_msg *m);
 /* check_fault.c: look at a message as every message is looked at. */

@@ -232,10 +232,11 @@ expires(struct check *c, const struct check_statement *s)
 	(void)s;
 	if (l == NULL || !check_store(l, m))
 		return;
-	while (l->open && (wait = (end - (int64_t)time(NULL)) * 1000) >= 0)
+	while (l->open && c->signals.last == 0 &&
+	    (wait = (end - (int64_t)time(NULL)) * 1000) >= 0)
 		check_spin(c, nr_now_ms() + (wait < 100 ? 100 : wait));
 	check_spin(c, nr_now_ms() + 500);
-	c->deadline = nr_now_ms() + c->timeout;	/* we were late, not it */
+	check_extend(c);	/* we were late, not it */
 	(void)is_gone(l, m);
 }
 

@@ -281,7 +281,7 @@ subscriptions(struct check *c, const struct check_statement *s)
 
 	check_expect(c, "%s", s->text);
 	for (i = 0; l != NULL && i < most; i++) {
-		c->deadline = nr_now_ms() + c->timeout;
+		check_extend(c);
 		/* What is open, and matches nothing: its author is nobody. */
 		if (!check_query(l, NULL, "{\"authors\":[\"@D\"]}", &g))
 			return;

@@ -166,6 +166,13 @@ check_spin(struct check *c, int64_t until)
 	nr_timer_stop(c->clock);
 }
 
+void
+check_extend(struct check *c)
+{
+	if (c->signals.last == 0)
+		c->deadline = nr_now_ms() + c->timeout;
+}
+
 struct check_link *
 check_link(struct check *c, unsigned i)
 {

@@ -334,7 +334,7 @@ make_hay(struct check *c)
 	if (l == NULL || !choose_kinds(l))
 		return;
 	for (i = 0; i < CHECK_HAY; i++) {
-		c->deadline = nr_now_ms() + c->timeout;
+		check_extend(c);
 		if (!put_straw(l, i))
 			return;
 	}
