@@ -23,20 +23,25 @@
 #define MEASURED	4	/* connections beside the slow ones */
 #define BUSY		0.9	/* of a processor: then we are the limit */
 
+static void	run_publish(struct nr_load *l), run_query(struct nr_load *l),
+	run_fanout(struct nr_load *l), run_connect(struct nr_load *l),
+	run_mixed(struct nr_load *l), run_slow(struct nr_load *l);
+
 static const struct mode {
 	const char	*name;
 	enum nr_load_role main;
 	const char	*what;		/* what is counted */
 	int		 file;		/* it takes one */
 	int		 rate;		/* it may have one */
+	void		(*run)(struct nr_load *l);
 } modes[] = {
-	{ "publish", NR_ROLE_PUBLISH, "published", 1, 1 },
-	{ "query", NR_ROLE_QUERY, "queries", 1, 1 },
-	{ "count", NR_ROLE_QUERY, "queries", 1, 1 },
-	{ "fanout", NR_ROLE_LISTEN, "deliveries", 1, 1 },
-	{ "connect", NR_ROLE_CONNECT, "connects", 0, 0 },
-	{ "mixed", NR_ROLE_QUERY, "queries", 1, 0 },
-	{ "slow", NR_ROLE_QUERY, "queries", 1, 0 },
+	{ "publish", NR_ROLE_PUBLISH, "published", 1, 1, run_publish },
+	{ "query", NR_ROLE_QUERY, "queries", 1, 1, run_query },
+	{ "count", NR_ROLE_QUERY, "queries", 1, 1, run_query },
+	{ "fanout", NR_ROLE_LISTEN, "deliveries", 1, 1, run_fanout },
+	{ "connect", NR_ROLE_CONNECT, "connects", 0, 0, run_connect },
+	{ "mixed", NR_ROLE_QUERY, "queries", 1, 0, run_mixed },
+	{ "slow", NR_ROLE_QUERY, "queries", 1, 0, run_slow },
 };
 
 static const struct mode *
@@ -88,23 +93,27 @@ nr_load_done(struct nr_load *l, enum nr_load_role role, int64_t due)
 	l->finished = now;
 }
 
+static const char *const error_name[NR_LOAD_NERRORS] = {
+	[NR_LOAD_INVALID] = "invalid", [NR_LOAD_BLOCKED] = "blocked",
+	[NR_LOAD_RESTRICTED] = "restricted",
+	[NR_LOAD_RATE_LIMITED] = "rate-limited",
+	[NR_LOAD_POW] = "pow", [NR_LOAD_AUTH] = "auth-required",
+	[NR_LOAD_ERROR] = "error", [NR_LOAD_OTHER] = "other",
+	[NR_LOAD_CLOSED] = "closed", [NR_LOAD_TIMEOUT] = "timeout"
+};
 void
 nr_load_refusal(struct nr_load *l, const char *text, size_t len)
 {
-	static const char *const word[] = {
-		[NR_LOAD_INVALID] = "\"invalid:",
-		[NR_LOAD_BLOCKED] = "\"blocked:",
-		[NR_LOAD_RESTRICTED] = "\"restricted:",
-		[NR_LOAD_RATE_LIMITED] = "\"rate-limited:",
-		[NR_LOAD_POW] = "\"pow:",
-		[NR_LOAD_AUTH] = "\"auth-required:",
-		[NR_LOAD_ERROR] = "\"error:"
-	};
+	char word[32];
 	unsigned i;
+	size_t n;
 
-	for (i = 0; i < NR_LOAD_OTHER; i++)
-		if (memmem(text, len, word[i], strlen(word[i])) != NULL)
+	for (i = 0; i < NR_LOAD_OTHER; i++) {
+		n = (size_t)snprintf(word, sizeof(word), "\"%s:",
+		    error_name[i]);
+		if (memmem(text, len, word, n) != NULL)
 			break;
+	}
 	l->error[i]++;
 	l->refused++;
 	if (l->first_refusal[0] == '\0')
@@ -640,14 +649,7 @@ nr_load_per_second(const struct nr_load *l)
 static void
 add_errors(const struct nr_load *l, struct nr_buf *b)
 {
-	static const char *const name[NR_LOAD_NERRORS] = {
-		[NR_LOAD_INVALID] = "invalid", [NR_LOAD_BLOCKED] = "blocked",
-		[NR_LOAD_RESTRICTED] = "restricted",
-		[NR_LOAD_RATE_LIMITED] = "rate-limited",
-		[NR_LOAD_POW] = "pow", [NR_LOAD_AUTH] = "auth-required",
-		[NR_LOAD_ERROR] = "error", [NR_LOAD_OTHER] = "other",
-		[NR_LOAD_CLOSED] = "closed", [NR_LOAD_TIMEOUT] = "timeout"
-	};
+
 	const char *sep = "";
 	unsigned i;
 
@@ -655,7 +657,7 @@ add_errors(const struct nr_load *l, struct nr_buf *b)
 	for (i = 0; i < NR_LOAD_NERRORS; i++)
 		if (l->error[i] > 0) {
 			nr_load_need(nr_buf_addf(b, "%s\"%s\":%" PRIu64, sep,
-			    name[i], l->error[i]), "report");
+			    error_name[i], l->error[i]), "report");
 			sep = ",";
 		}
 	nr_load_need(nr_buf_adds(b, "}"), "report");
@@ -742,25 +744,16 @@ nr_load_report(struct nr_load *l, unsigned round)
 int
 nr_load_run(struct nr_load *l)
 {
-	static const struct {
-		const char *name;
-		void (*run)(struct nr_load *l);
-	} run[] = {
-		{ "publish", run_publish }, { "query", run_query },
-		{ "count", run_query }, { "fanout", run_fanout },
-		{ "connect", run_connect }, { "mixed", run_mixed },
-		{ "slow", run_slow }
-	};
+	const struct mode *m = find_mode(l->mode);
+
 	size_t i;
 
 	l->counting = strcmp(l->mode, "count") == 0;
 	for (i = 0; i < NR_ROLES; i++)
 		l->part[i].hist = nr_load_memory(1, sizeof(struct nr_hist));
-	if (find_mode(l->mode)->file)
+	if (m->file)
 		nr_load_map_file(l);
-	for (i = 0; strcmp(run[i].name, l->mode) != 0; i++)
-		;
-	run[i].run(l);
+	m->run(l);
 	if (l->cut_short)
 		return NR_EX_ENV;
 	return l->refused > 0 || l->wrong > 0 ||

@@ -63,13 +63,6 @@ note(void *ctx, const struct nr_rule *rule, const struct nr_request *rq)
 
 const struct nr_rules_calls nr_policy_calls = { wrong, note, NULL };
 
-const char *
-nr_action_name(enum nr_action action)
-{
-	return action == NR_ACCEPT ? "accept" : action == NR_REJECT ?
-	    "reject" : "shadowReject";
-}
-
 struct nr_rules *
 nr_policy_load(const struct nr_policy_options *o)
 {
@@ -140,16 +133,11 @@ add_auth(struct nr_policy_options *o, const char *text)
 static enum nr_source
 source_of(const char *text)
 {
-	static const char *const name[] = {
-		[NR_FROM_IP4] = "ip4", [NR_FROM_IP6] = "ip6",
-		[NR_FROM_IMPORT] = "import", [NR_FROM_STREAM] = "stream",
-		[NR_FROM_SYNC] = "sync", [NR_FROM_STORED] = "stored"
-	};
-	unsigned i;
+	enum nr_source s = nr_rules_source((struct nr_view){ text,
+	    strlen(text) });
 
-	for (i = 0; i < sizeof(name) / sizeof(name[0]); i++)
-		if (strcmp(name[i], text) == 0)
-			return i;
+	if (s < NR_FROM_UNKNOWN)
+		return s;
 	nr_bad_usage("--source: ip4, ip6, import, stream, sync or stored, "
 	    "not %s", text);
 }

@@ -74,7 +74,4 @@ int	nr_policy_plugin(const struct nr_policy_options *o);
 /* A rule could not act: say so, but not too often.  Any thread. */
 void	nr_policy_trouble(const struct nr_eval *e);
 
-/* One word: accept, reject, shadowReject. */
-const char *nr_action_name(enum nr_action action);
-
 #endif

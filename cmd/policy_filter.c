@@ -14,6 +14,7 @@
 
 #include "blocks.h"
 #include "policy.h"
+#include "policy/protocol.h"
 #include "tool.h"
 #include "util/err.h"
 #include "util/hex.h"

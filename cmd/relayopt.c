@@ -84,27 +84,11 @@ nr_relays_add(struct nr_relays *r, const char *text)
 	add(r, &u);
 }
 
-/* What of a line counts. */
-static struct nr_view
-trim(const char *line, size_t len)
-{
-	const char *hash = memchr(line, '#', len);
-	struct nr_view v = { line, hash ? (size_t)(hash - line) : len };
-
-	while (v.len > 0 && strchr(" \t\r", *v.p) != NULL) {
-		v.p++;
-		v.len--;
-	}
-	while (v.len > 0 && strchr(" \t\r", v.p[v.len - 1]) != NULL)
-		v.len--;
-	return v;
-}
-
 /* Returns 0, NR_EINVAL where the line is no relay, or a code. */
 static int
 add_line(struct nr_relays *r, const char *line, size_t len)
 {
-	struct nr_view v = trim(line, len);
+	struct nr_view v = nr_line_item(line, len);
 	struct nr_url u;
 
 	if (v.len == 0)

@@ -121,17 +121,6 @@ nr_fetcher_free(struct nr_fetcher *fr)
 	leave(fr);
 }
 
-unsigned
-nr_fetcher_fetches(const struct nr_fetcher *fr)
-{
-	const struct nr_fetch *f;
-	unsigned n = 0;
-
-	for (f = fr->first; f != NULL; f = f->next)
-		n += !f->dead;
-	return n;
-}
-
 uint64_t
 nr_fetcher_strays(const struct nr_fetcher *fr)
 {

@@ -106,9 +106,6 @@ int	nr_fetch_new(struct nr_fetch **out, struct nr_fetcher *fr,
 /* Enough: CLOSE, and no more calls, also not end(). */
 void	nr_fetch_cancel(struct nr_fetch *f);
 
-/* How many there are. */
-unsigned nr_fetcher_fetches(const struct nr_fetcher *fr);
-
 /* Events that no subscription of ours has asked for. */
 uint64_t nr_fetcher_strays(const struct nr_fetcher *fr);
 

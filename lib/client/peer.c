@@ -534,12 +534,6 @@ nr_peer_ping(struct nr_peer *p)
 	lws_callback_on_writable(p->wsi);
 }
 
-size_t
-nr_peer_queued(const struct nr_peer *p)
-{
-	return p->queued;
-}
-
 static int
 send_control(struct nr_peer *p, struct lws *wsi, unsigned op,
     const char *payload, size_t n)

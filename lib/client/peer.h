@@ -179,9 +179,6 @@ int	nr_peer_say(struct nr_peer *p, const char *text);
 /* Send a ping; ponged() is called when it is answered. */
 void	nr_peer_ping(struct nr_peer *p);
 
-/* Bytes that wait to be sent. */
-size_t	nr_peer_queued(const struct nr_peer *p);
-
 /* Stop reading, or go on; a few messages may still come. */
 void	nr_peer_pause(struct nr_peer *p, int on);
 

@@ -41,25 +41,6 @@ nr_keys_free(struct nr_keys *k)
 	k->n = 0;
 }
 
-/* Without a comment, and without white space around it. */
-static struct nr_view
-word_of(const char *line, size_t len)
-{
-	static const char space[] = " \t\r";
-	const char *comment = memchr(line, '#', len);
-	struct nr_view v = { line, len };
-
-	if (comment != NULL)
-		v.len = (size_t)(comment - line);
-	while (v.len > 0 && memchr(space, v.p[v.len - 1], 3) != NULL)
-		v.len--;
-	while (v.len > 0 && memchr(space, *v.p, 3) != NULL) {
-		v.p++;
-		v.len--;
-	}
-	return v;
-}
-
 static int
 parse(struct nr_view v, unsigned char key[32])
 {
@@ -89,7 +70,7 @@ read_all(struct nr_lines *in, struct nr_buf *b)
 	int rc;
 
 	while ((rc = nr_lines_next(in, &line, &len)) == NR_OK) {
-		v = word_of(line, len);
+		v = nr_line_item(line, len);
 		if (v.len == 0)
 			continue;
 		if (!parse(v, key))

@@ -806,17 +806,6 @@ nr_rules_run(const struct nr_rules *r, const char *command, int64_t timeout)
 	return 0;
 }
 
-int
-nr_rules_ask(const struct nr_rules *r, enum nr_ask ask)
-{
-	size_t i;
-
-	for (i = 0; i < r->nrules; i++)
-		if (r->rule[i].asks & 1u << ask)
-			return 1;
-	return 0;
-}
-
 const char *
 nr_rule_place(const struct nr_rule *rule)
 {
@@ -833,10 +822,4 @@ const char *
 nr_rule_message(const struct nr_rule *rule)
 {
 	return rule->message;
-}
-
-size_t
-nr_rule_index(const struct nr_rule *rule)
-{
-	return rule->index;
 }

@@ -159,6 +159,17 @@ static const char *const source_name[] = {
 	[NR_FROM_UNKNOWN] = "unknown"
 };
 
+enum nr_source
+nr_rules_source(struct nr_view name)
+{
+	unsigned i;
+
+	for (i = 0; i < NR_SOURCES; i++)
+		if (nr_view_is(name, source_name[i]))
+			break;
+	return i;
+}
+
 static void
 read_source(struct nr_parser *p, struct nr_cond *c)
 {
@@ -169,9 +180,8 @@ read_source(struct nr_parser *p, struct nr_cond *c)
 	if (braces)
 		nr_parse_next(p);
 	do {
-		for (i = 0; i < NR_SOURCES; i++)
-			if (nr_parse_is(p, source_name[i]))
-				break;
+		i = p->t.type == NR_TOKEN_WORD ?
+		    nr_rules_source(p->t.text) : NR_SOURCES;
 		if (i == NR_SOURCES) {
 			nr_parse_wrong(p, &p->t, "no source: %s (ip4, ip6, "
 			    "import, stream, sync, stored, unknown)",

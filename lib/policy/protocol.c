@@ -178,6 +178,12 @@ nr_request_write(struct nr_buf *b, const struct nr_request *q, int superset)
 	return NR_OK;
 }
 
+const char *
+nr_action_name(enum nr_action action)
+{
+	return action_name[action];
+}
+
 int
 nr_decision_write(struct nr_buf *b, const struct nr_decision *d)
 {
@@ -659,40 +665,18 @@ nr_decision_line(struct nr_decision_reader *r, const char *line, size_t len)
 	r->where = AT_START;
 }
 
-/* The bytes of the character, or escape, at p. */
-static size_t
-unit_len(const char *p, const char *end)
-{
-	if (*p != '\\')
-		return nr_utf8_len(p, end);
-	if (p[1] != 'u')
-		return 2;
-	/* The first half of a pair stands before the other. */
-	return (p[2] | 0x20) == 'd' && strchr("89abAB", p[3]) != NULL ? 12 : 6;
-}
-
-/* As much of the text as there is room for, in whole characters. */
+/* As much of the text as there is room for. */
 static int
 read_msg(struct nr_decision *d, struct nr_view value)
 {
-	const char *p, *end;
 	struct nr_view v;
 	unsigned flags = 0;
-	char text[12];
-	size_t len, n, at = 0;
 
 	if (nr_view_is(value, "null"))
 		return 1;
 	if (!string_of(value, &v, &flags))
 		return 0;
-	for (p = v.p, end = v.p + v.len; p < end; p += len, at += n) {
-		len = unit_len(p, end);
-		n = nr_json_decode(text, p, len);
-		if (at + n >= sizeof(d->msg))
-			break;
-		memcpy(d->msg + at, text, n);
-	}
-	d->msg[at] = '\0';
+	nr_json_decode_some(d->msg, sizeof(d->msg), v);
 	return 1;
 }
 

@@ -74,6 +74,9 @@ void	nr_request_reader_free(struct nr_request_reader *r);
 
 /* ---- answers ------------------------------------------------------------ */
 
+/* One word: accept, reject, shadowReject. */
+const char *nr_action_name(enum nr_action action);
+
 int	nr_decision_write(struct nr_buf *b, const struct nr_decision *d);
 
 struct nr_decision_reader {

@@ -58,14 +58,13 @@ const char *nr_rules_command(const struct nr_rules *r, size_t i);
 int	nr_rules_run(const struct nr_rules *r, const char *command,
 	    int64_t timeout);
 
-/* Does any rule speak of requests of this type? */
-int	nr_rules_ask(const struct nr_rules *r, enum nr_ask ask);
-
 /* Where a rule stands, "file:line", and what it says. */
 const char *nr_rule_place(const struct nr_rule *rule);
 const char *nr_rule_text(const struct nr_rule *rule);
 const char *nr_rule_message(const struct nr_rule *rule);	/* or NULL */
-size_t	nr_rule_index(const struct nr_rule *rule);
+
+/* The source that rules call so; NR_SOURCES: none. */
+enum nr_source	nr_rules_source(struct nr_view name);
 
 /* ---- asking ---------------------------------------------------------------- */
 

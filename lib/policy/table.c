@@ -233,21 +233,15 @@ remember_file(struct nr_table *t, const char *path)
 	return NR_OK;
 }
 
-/* A line's text without comment and white space, with a NUL. */
+/* A line's item with a NUL; NULL where there is one in it. */
 static const char *
 line_text(char out[LINE_MAX_BYTES + 1], const char *line, size_t len)
 {
-	const char *comment = memchr(line, '#', len);
+	struct nr_view v = nr_line_item(line, len);
 
-	if (comment != NULL)
-		len = (size_t)(comment - line);
-	while (len > 0 && memchr(" \t\r", line[len - 1], 3) != NULL)
-		len--;
-	for (; len > 0 && memchr(" \t\r", *line, 3) != NULL; len--)
-		line++;
-	memcpy(out, line, len);
-	out[len] = '\0';
-	return memchr(out, '\0', len) == NULL ? out : NULL;
+	memcpy(out, v.p, v.len);
+	out[v.len] = '\0';
+	return memchr(out, '\0', v.len) == NULL ? out : NULL;
 }
 
 static int

@@ -257,12 +257,6 @@ nr_intake_idle(struct nr_intake *in)
 }
 
 int
-nr_intake_full(struct nr_intake *in)
-{
-	return atomic_load(&in->under_way) >= in->nworkers * 2 + 2;
-}
-
-int
 nr_intake_failed(struct nr_intake *in)
 {
 	return atomic_load(&in->failed);

@@ -54,9 +54,6 @@ void	nr_intake_flush(struct nr_intake *in);
 /* Nothing is under way; what was added is stored. */
 int	nr_intake_idle(struct nr_intake *in);
 
-/* Room for many more? */
-int	nr_intake_full(struct nr_intake *in);
-
 /* Why nothing more can be stored: 0, or a code. */
 int	nr_intake_failed(struct nr_intake *in);
 

@@ -599,6 +599,37 @@ nr_json_decode(char *out, const char *in, size_t len)
 	return rewrite(out, in, len, put_utf8);
 }
 
+/* The bytes of the character at p, escaped or not. */
+static size_t
+character(const char *p, const char *end)
+{
+	if (*p != '\\')
+		return nr_utf8_len(p, end);
+	if (p[1] != 'u')
+		return 2;
+	/* The first half of a surrogate pair never stands alone. */
+	return (p[2] == 'd' || p[2] == 'D') && strchr("89abAB", p[3]) ?
+	    12 : 6;
+}
+
+void
+nr_json_decode_some(char *out, size_t size, struct nr_view in)
+{
+	const char *p = in.len > 0 ? in.p : "", *end = p + in.len;
+	char one[12];
+	size_t k, n, len = 0;
+
+	while (p < end && (k = character(p, end)) > 0) {
+		n = nr_json_decode(one, p, k);
+		if (len + n >= size)
+			break;
+		memcpy(out + len, one, n);
+		len += n;
+		p += k;
+	}
+	out[len] = '\0';
+}
+
 const char *
 nr_json_strerror(enum nr_json_rc rc)
 {

@@ -90,6 +90,12 @@ size_t	nr_json_normal(char *out, const char *in, size_t len);
  */
 size_t	nr_json_decode(char *out, const char *in, size_t len);
 
+/*
+ * The same into size bytes, the last of which is a NUL: as many whole
+ * characters as there is room for.
+ */
+void	nr_json_decode_some(char *out, size_t size, struct nr_view in);
+
 /* The length of the UTF-8 sequence at p, 0 where there is no valid one. */
 size_t	nr_utf8_len(const char *p, const char *end);
 

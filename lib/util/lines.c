@@ -38,6 +38,24 @@ nr_block_free(struct nr_block *b)
 	nr_buf_free(&b->text);
 }
 
+struct nr_view
+nr_line_item(const char *line, size_t len)
+{
+	static const char space[] = " \t\r";
+	const char *comment = memchr(line, '#', len);
+	struct nr_view v = { line, len };
+
+	if (comment != NULL)
+		v.len = (size_t)(comment - line);
+	while (v.len > 0 && memchr(space, v.p[v.len - 1], 3) != NULL)
+		v.len--;
+	while (v.len > 0 && memchr(space, *v.p, 3) != NULL) {
+		v.p++;
+		v.len--;
+	}
+	return v;
+}
+
 uint64_t
 nr_lines_bytes(const struct nr_lines *l)
 {

@@ -68,6 +68,12 @@ int	nr_block_line(const struct nr_block *b, size_t *at,
  */
 int	nr_lines_next(struct nr_lines *l, const char **line, size_t *len);
 
+/*
+ * What counts in a line of a list: not what follows a #, nor white space
+ * around it.
+ */
+struct nr_view nr_line_item(const char *line, size_t len);
+
 /* Bytes read so far from the descriptor, for progress. */
 uint64_t nr_lines_bytes(const struct nr_lines *l);
 

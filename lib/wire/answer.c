@@ -352,35 +352,11 @@ nr_answer_wait(struct nr_view text)
 	return -1;
 }
 
-/* The bytes of the character at p, escaped or not. */
-static size_t
-character(const char *p, const char *end)
-{
-	if (*p != '\\')
-		return nr_utf8_len(p, end);
-	if (p[1] != 'u')
-		return 2;
-	/* The first half of a surrogate pair never stands alone. */
-	return (p[2] == 'd' || p[2] == 'D') && strchr("89abAB", p[3]) ?
-	    12 : 6;
-}
-
 void
 nr_answer_show(char *out, size_t size, struct nr_view text)
 {
-	const char *p = text.len > 0 ? text.p : "", *end = p + text.len;
-	char one[12];
-	size_t k, n, len = 0;
-
-	while (p < end && (k = character(p, end)) > 0) {
-		n = nr_json_decode(one, p, k);
-		if (len + n >= size)
-			break;
-		if ((unsigned char)one[0] < 0x20 || one[0] == 0x7f)
-			one[0] = '?';
-		memcpy(out + len, one, n);
-		len += n;
-		p += k;
-	}
-	out[len] = '\0';
+	nr_json_decode_some(out, size, text);
+	for (; *out != '\0'; out++)
+		if ((unsigned char)*out < 0x20 || *out == 0x7f)
+			*out = '?';
 }
