@@ -20,41 +20,7 @@
 #define SECOND		INT64_C(1000000000)
 #define TICK		(SECOND / 10)
 #define QUIET		(3 * SECOND)	/* then no more deliveries come */
-#define MEASURED	4	/* connections beside the slow ones */
 #define BUSY		0.9	/* of a processor: then we are the limit */
-
-static void	run_publish(struct nr_load *l), run_query(struct nr_load *l),
-	run_fanout(struct nr_load *l), run_connect(struct nr_load *l),
-	run_mixed(struct nr_load *l), run_slow(struct nr_load *l);
-
-static const struct mode {
-	const char	*name;
-	enum nr_load_role main;
-	const char	*what;		/* what is counted */
-	int		 file;		/* it takes one */
-	int		 rate;		/* it may have one */
-	void		(*run)(struct nr_load *l);
-} modes[] = {
-	{ "publish", NR_ROLE_PUBLISH, "published", 1, 1, run_publish },
-	{ "query", NR_ROLE_QUERY, "queries", 1, 1, run_query },
-	{ "count", NR_ROLE_QUERY, "queries", 1, 1, run_query },
-	{ "fanout", NR_ROLE_LISTEN, "deliveries", 1, 1, run_fanout },
-	{ "connect", NR_ROLE_CONNECT, "connects", 0, 0, run_connect },
-	{ "mixed", NR_ROLE_QUERY, "queries", 1, 0, run_mixed },
-	{ "slow", NR_ROLE_QUERY, "queries", 1, 0, run_slow },
-};
-
-static const struct mode *
-find_mode(const char *name)
-{
-	size_t i;
-
-	for (i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
-		if (strcmp(name, modes[i].name) == 0)
-			return &modes[i];
-	nr_bad_usage("%s: not publish, query, count, fanout, connect, mixed "
-	    "or slow", name);
-}
 
 void
 nr_load_need(int rc, const char *what)
@@ -73,7 +39,7 @@ nr_load_memory(size_t n, size_t size)
 	return p;
 }
 
-/* ---- counting ------------------------------------------------------------------ */
+/* ---- counting ------------------------------------------------------------ */
 
 int
 nr_load_counts(const struct nr_load *l, int64_t due)
@@ -136,7 +102,7 @@ nr_load_more(const struct nr_load *l)
 	    (l->stop == 0 || l->now < l->stop);
 }
 
-/* ---- connections ------------------------------------------------------------------ */
+/* ---- connections --------------------------------------------------------- */
 
 static void
 on_opened(struct nr_bench_peer *p)
@@ -175,8 +141,8 @@ make_key(struct nr_load *l)
 	nr_load_need(nr_verifier_new(&l->hasher), "AUTH");
 }
 
-static void
-open_peers(struct nr_load *l, unsigned n)
+void
+nr_load_open(struct nr_load *l, unsigned n)
 {
 	static const struct nr_bench_calls calls = {
 		.opened = on_opened, .text = nr_load_text, .closed = on_closed
@@ -190,14 +156,14 @@ open_peers(struct nr_load *l, unsigned n)
 	nr_load_need(rc, l->url);
 }
 
-static void
-connect_all(struct nr_load *l, unsigned n)
+void
+nr_load_connect(struct nr_load *l, unsigned n)
 {
 	int64_t until = nr_now_ns() + (int64_t)(l->timeout * 1e9);
 
 	if (l->authed)
 		make_key(l);
-	open_peers(l, n);
+	nr_load_open(l, n);
 	while (l->peers->nopen < n || (l->authed && l->known_as < n)) {
 		if (nr_now_ns() > until)
 			nr_die(ETIMEDOUT, "%s", l->url);
@@ -205,8 +171,8 @@ connect_all(struct nr_load *l, unsigned n)
 	}
 }
 
-static void
-set_roles(struct nr_load *l, unsigned from, unsigned n,
+void
+nr_load_roles(struct nr_load *l, unsigned from, unsigned n,
     enum nr_load_role role)
 {
 	unsigned i;
@@ -229,7 +195,7 @@ count_role(const struct nr_load *l, enum nr_load_role role)
 	return n;
 }
 
-/* ---- the loop ------------------------------------------------------------------------ */
+/* ---- the loop ------------------------------------------------------------ */
 
 /* Send what is due; what no connection takes stays due. */
 static void
@@ -292,8 +258,8 @@ drop_late(struct nr_load *l)
 			}
 }
 
-static uint64_t
-deliveries(const struct nr_load *l)
+uint64_t
+nr_load_expected(const struct nr_load *l)
 {
 	return (l->accepted - l->known) * count_role(l, NR_ROLE_LISTEN);
 }
@@ -310,7 +276,7 @@ is_over(const struct nr_load *l)
 	if (l->sent > l->answered)
 		return 0;
 	return l->nids == 0 || l->warm_up > 0 ||
-	    l->part[NR_ROLE_LISTEN].done >= deliveries(l) ||
+	    l->part[NR_ROLE_LISTEN].done >= nr_load_expected(l) ||
 	    l->now - l->finished > QUIET;
 }
 
@@ -324,8 +290,8 @@ cpu_seconds(void)
 	    (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
 }
 
-static void
-begin(struct nr_load *l)
+void
+nr_load_begin(struct nr_load *l)
 {
 	unsigned i;
 
@@ -346,8 +312,8 @@ begin(struct nr_load *l)
  * What came until now is forgotten.  Requests know by themselves whether
  * they count, and what was wrong stays wrong.
  */
-static void
-end_warm_up(struct nr_load *l)
+void
+nr_load_end_warm_up(struct nr_load *l)
 {
 	if (l->warm || l->now < l->from)
 		return;
@@ -358,8 +324,8 @@ end_warm_up(struct nr_load *l)
 	l->cpu_began = cpu_seconds();
 }
 
-static void
-measure_cpu(struct nr_load *l)
+void
+nr_load_cpu(struct nr_load *l)
 {
 	int64_t ns = nr_now_ns() - l->counted;
 
@@ -381,17 +347,17 @@ count_late(const struct nr_load *l)
 	return due > l->scheduled ? due - l->scheduled : 0;
 }
 
-static void
-run_loop(struct nr_load *l, void (*tick)(struct nr_load *l))
+void
+nr_load_loop(struct nr_load *l, void (*tick)(struct nr_load *l))
 {
 	int64_t ticked = 0;
 
-	begin(l);
+	nr_load_begin(l);
 	while (!is_over(l)) {
 		nr_load_need(nr_peers_wait_ns(l->peers, until_due(l)),
 		    "wait");
 		l->now = nr_now_ns();
-		end_warm_up(l);
+		nr_load_end_warm_up(l);
 		if (l->rate > 0)
 			send_due(l);
 		if (l->now - ticked < TICK)
@@ -403,245 +369,30 @@ run_loop(struct nr_load *l, void (*tick)(struct nr_load *l))
 	}
 	if (l->rate > 0)
 		l->late = count_late(l);
-	measure_cpu(l);
+	nr_load_cpu(l);
 	if (l->peers->nopen == 0)
 		l->cut_short = 1;
 }
 
-static double
-seconds_of(const struct nr_load *l)
+double
+nr_load_seconds(const struct nr_load *l)
 {
 	return l->finished > l->from ? (double)(l->finished - l->from) / 1e9 :
 	    0;
 }
 
-/* ---- modes ----------------------------------------------------------------------------- */
-
-static void
-make_mix(struct nr_load *l)
-{
-	int rc = nr_mix_new(&l->mix, l->data, (size_t)(l->end - l->data),
-	    l->filters, l->seed);
-
-	if (rc == NR_EINVAL)
-		nr_bad_usage("%s: no events", l->file);
-	nr_load_need(rc, l->file);
-}
-
-/* Room to know each event that is published again. */
-static void
-make_table(struct nr_load *l)
-{
-	size_t most = (size_t)(l->last - l->next) / 250 + 1;
-
-	if (l->most > 0 && l->most < most)
-		most = l->most;
-	for (l->nids = 1024; l->nids < 4 * most; l->nids *= 2)
-		;
-	l->ids = nr_load_memory(l->nids, sizeof(*l->ids));
-	l->times = nr_load_memory(l->nids, sizeof(*l->times));
-}
-
-static void
-listen_all(struct nr_load *l)
-{
-	int64_t until = nr_now_ns() + (int64_t)(l->timeout * 1e9);
-	unsigned i, left;
-
-	for (i = 0; i < l->peers->n; i++)
-		if (l->lane[i].role == NR_ROLE_LISTEN)
-			nr_load_listen(l, &l->peers->peer[i]);
-	do {
-		nr_load_need(nr_peers_wait(l->peers, 100), "subscribe");
-		for (i = left = 0; i < l->peers->n; i++)
-			left += l->lane[i].role == NR_ROLE_LISTEN &&
-			    !l->lane[i].subscribed &&
-			    !l->peers->peer[i].failed;
-	} while (left > 0 && nr_now_ns() < until);
-	if (left > 0)
-		nr_die(ETIMEDOUT, "%s: no EOSE", l->url);
-}
-
-static void
-run_publish(struct nr_load *l)
-{
-	connect_all(l, l->connections);
-	set_roles(l, 0, l->connections, NR_ROLE_PUBLISH);
-	run_loop(l, NULL);
-}
-
-static void
-run_query(struct nr_load *l)
-{
-	make_mix(l);
-	connect_all(l, l->connections);
-	set_roles(l, 0, l->connections, NR_ROLE_QUERY);
-	run_loop(l, NULL);
-}
-
-static void
-run_fanout(struct nr_load *l)
-{
-	make_table(l);
-	connect_all(l, l->connections + 1);
-	set_roles(l, 0, l->connections, NR_ROLE_LISTEN);
-	set_roles(l, l->connections, 1, NR_ROLE_PUBLISH);
-	listen_all(l);
-	run_loop(l, NULL);
-	if (l->known > 0)
-		nr_warn("%" PRIu64 " events were stored already, and are "
-		    "not live", l->known);
-	/* What has not come is missing. */
-	if (!l->cut_short && l->warm_up == 0 &&
-	    l->part[NR_ROLE_LISTEN].done < deliveries(l))
-		nr_load_wrong(l, "events that subscribers did not get");
-}
-
-/* A quarter listens, an eighth publishes, the others ask. */
-static void
-run_mixed(struct nr_load *l)
-{
-	unsigned n = l->connections, ears = n / 4, hands = n / 8;
-
-	if (n < 3)
-		nr_bad_usage("mixed takes 3 connections or more");
-	ears += ears == 0;
-	hands += hands == 0;
-	make_mix(l);
-	make_table(l);
-	connect_all(l, n);
-	set_roles(l, 0, ears, NR_ROLE_LISTEN);
-	set_roles(l, ears, hands, NR_ROLE_PUBLISH);
-	set_roles(l, ears + hands, n - ears - hands, NR_ROLE_QUERY);
-	listen_all(l);
-	run_loop(l, NULL);
-}
-
-/* ---- connecting --------------------------------------------------------------------------- */
-
-static void
-connect_again(struct nr_load *l, struct nr_bench_peer *p)
-{
-	l->lane[p->index].since = nr_now_ns();
-	l->lane[p->index].subscribed = 0;
-	l->sent++;
-	nr_load_need(nr_bench_reconnect(p), l->url);
-}
-
-/*
- * Each connection is made, asks for one event, and is given up, over and
- * over.
- */
-static void
-run_connect(struct nr_load *l)
-{
-	int64_t oldest;
-	unsigned i, open;
-
-	l->now = nr_now_ns();
-	open_peers(l, l->connections);
-	set_roles(l, 0, l->connections, NR_ROLE_CONNECT);
-	l->sent = l->connections;
-	begin(l);
-	for (i = 0; i < l->connections; i++)
-		l->lane[i].since = l->start;
-	do {
-		nr_load_need(nr_peers_wait(l->peers, 100), "wait");
-		l->now = nr_now_ns();
-		end_warm_up(l);
-		oldest = l->now - (int64_t)(l->timeout * 1e9);
-		for (i = open = 0; i < l->connections; i++) {
-			struct nr_bench_peer *p = &l->peers->peer[i];
-			struct nr_lane *lane = &l->lane[i];
-
-			if (!p->failed && !lane->subscribed &&
-			    lane->since < oldest) {
-				l->error[NR_LOAD_TIMEOUT]++;
-				lane->subscribed = 1;
-			}
-			if (!p->failed && !lane->subscribed)
-				open++;
-			else if (nr_load_more(l) && ++open)
-				connect_again(l, p);
-		}
-	} while (open > 0);
-	measure_cpu(l);
-	l->cut_short = l->part[NR_ROLE_CONNECT].done == 0 && l->refused == 0;
-}
-
-/* ---- who reads slowly ------------------------------------------------------------------------ */
-
-static void
-drip(struct nr_load *l)
-{
-	unsigned i;
-
-	for (i = 0; i < l->peers->n; i++)
-		if (l->lane[i].role == NR_ROLE_SLOW &&
-		    !l->peers->peer[i].failed)
-			(void)nr_bench_drip(&l->peers->peer[i],
-			    (size_t)(l->drip / 10));
-}
-
-/* Ask for much, and read next to nothing of it. */
-static void
-make_slow(struct nr_load *l)
-{
-	struct nr_view much[] = {
-		{ "[\"REQ\",\"a\",{\"limit\":5000}]", 26 },
-		{ "[\"REQ\",\"b\",{\"limit\":0}]", 23 }
-	};
-	unsigned i, k, again;
-
-	for (i = 0; i < l->peers->n; i++) {
-		struct nr_bench_peer *p = &l->peers->peer[i];
-
-		if (l->lane[i].role != NR_ROLE_SLOW || p->failed)
-			continue;
-		nr_bench_pause(p);
-		for (again = 0; again < 10; again++)
-			for (k = 0; k < 2; k++)
-				nr_load_need(nr_bench_send(p, &much[k], 1),
-				    "send");
-		nr_bench_flush(p);
-	}
-}
-
-/* A few queries alone, then beside those who are slow. */
-static void
-run_slow(struct nr_load *l)
-{
-	uint64_t most = l->most / 2 + l->most % 2;	/* 0: no end */
-
-	make_mix(l);
-	l->seconds /= 2;
-	l->most = most;
-	connect_all(l, MEASURED + l->connections);
-	set_roles(l, 0, MEASURED, NR_ROLE_QUERY);
-	set_roles(l, MEASURED, l->connections, NR_ROLE_SLOW);
-	run_loop(l, NULL);
-	l->alone = l->part[NR_ROLE_QUERY];
-	l->alone_seconds = seconds_of(l);
-	l->part[NR_ROLE_QUERY].hist = nr_load_memory(1, sizeof(struct nr_hist));
-	l->part[NR_ROLE_QUERY].done = 0;
-	l->warm_up = 0;
-	l->most = most > 0 ? l->sent + most : 0;
-	make_slow(l);
-	run_loop(l, drip);
-}
-
-/* ---- reports ---------------------------------------------------------------------------------- */
+/* ---- reports ------------------------------------------------------------- */
 
 const struct nr_load_part *
 nr_load_main(const struct nr_load *l)
 {
-	return &l->part[find_mode(l->mode)->main];
+	return &l->part[nr_load_mode(l->mode)->main];
 }
 
 double
 nr_load_per_second(const struct nr_load *l)
 {
-	double s = seconds_of(l);
+	double s = nr_load_seconds(l);
 
 	return s > 0 ? (double)nr_load_main(l)->done / s : 0;
 }
@@ -677,7 +428,7 @@ add_part(struct nr_buf *b, const char *name, const struct nr_load_part *part,
 static void
 add_figures(const struct nr_load *l, struct nr_buf *b)
 {
-	const struct mode *m = find_mode(l->mode);
+	const struct nr_load_mode *m = nr_load_mode(l->mode);
 
 	nr_load_need(nr_buf_addf(b, "\"load\":\"%s\",\"connections\":%u"
 	    ",\"in_flight\":%u,\"%s\":%" PRIu64 ",\"seconds\":%.3f"
@@ -686,7 +437,7 @@ add_figures(const struct nr_load *l, struct nr_buf *b)
 	    ",\"lost_connections\":%u,\"bytes_in\":%" PRIu64
 	    ",\"bytes_out\":%" PRIu64 ",\"client_cpu\":%.2f"
 	    ",\"client_bound\":%s", l->mode, l->connections, l->in_flight,
-	    m->what, nr_load_main(l)->done, seconds_of(l),
+	    m->what, nr_load_main(l)->done, nr_load_seconds(l),
 	    nr_load_per_second(l), l->events, l->accepted, l->refused,
 	    l->wrong, l->lost, l->peers->bytes_in, l->peers->bytes_out,
 	    l->cpu, l->cpu > BUSY ? "true" : "false"), "report");
@@ -715,9 +466,9 @@ nr_load_report(struct nr_load *l, unsigned round)
 	add_errors(l, &b);
 	if (strcmp(l->mode, "mixed") == 0) {
 		add_part(&b, "publish", &l->part[NR_ROLE_PUBLISH],
-		    seconds_of(l));
+		    nr_load_seconds(l));
 		add_part(&b, "deliver", &l->part[NR_ROLE_LISTEN],
-		    seconds_of(l));
+		    nr_load_seconds(l));
 	}
 	if (l->alone.hist != NULL)
 		add_part(&b, "alone", &l->alone, l->alone_seconds);
@@ -744,7 +495,7 @@ nr_load_report(struct nr_load *l, unsigned round)
 int
 nr_load_run(struct nr_load *l)
 {
-	const struct mode *m = find_mode(l->mode);
+	const struct nr_load_mode *m = nr_load_mode(l->mode);
 
 	size_t i;
 
@@ -761,7 +512,7 @@ nr_load_run(struct nr_load *l)
 	    strcmp(l->mode, "slow") != 0) ? NR_EX_NO : NR_EX_OK;
 }
 
-/* ---- options -------------------------------------------------------------------------------------- */
+/* ---- options ------------------------------------------------------------- */
 
 static double
 number(const char *arg, const char *what, double least, double most)
@@ -778,7 +529,7 @@ number(const char *arg, const char *what, double least, double most)
 static void
 set_mode(struct nr_load *l, const char *name, int in_flight)
 {
-	const struct mode *m = find_mode(name);
+	const struct nr_load_mode *m = nr_load_mode(name);
 
 	l->mode = name;
 	if (m->file && l->file == NULL)

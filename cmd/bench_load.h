@@ -116,7 +116,17 @@ struct nr_load {
 	size_t		 nids;
 };
 
-/* ---- bench_load.c: the loop --------------------------------------------------- */
+/* A kind of load. */
+struct nr_load_mode {
+	const char	*name;
+	enum nr_load_role main;
+	const char	*what;		/* what is counted */
+	int		 file;		/* it takes one */
+	int		 rate;		/* it may have one */
+	void		(*run)(struct nr_load *l);
+};
+
+/* ---- bench_load.c: the loop ---------------------------------------------- */
 
 void	nr_load_need(int rc, const char *what);
 void	*nr_load_memory(size_t n, size_t size);
@@ -131,7 +141,28 @@ void	nr_load_wrong(struct nr_load *l, const char *what);
 /* May another request be sent in all? */
 int	nr_load_more(const struct nr_load *l);
 
-/* ---- bench_requests.c: what is sent and what it is answered with ------------------- */
+/* Begin n connections; then wait until all are open, and known. */
+void	nr_load_open(struct nr_load *l, unsigned n);
+void	nr_load_connect(struct nr_load *l, unsigned n);
+void	nr_load_roles(struct nr_load *l, unsigned from, unsigned n,
+	    enum nr_load_role role);
+
+/*
+ * Send and take answers until all is over.
+ * tick     called ten times a second, or NULL
+ */
+void	nr_load_loop(struct nr_load *l, void (*tick)(struct nr_load *l));
+/* Its parts, for a load that goes its own way. */
+void	nr_load_begin(struct nr_load *l);
+void	nr_load_end_warm_up(struct nr_load *l);
+void	nr_load_cpu(struct nr_load *l);
+
+/* Deliveries that there must be, of what was accepted so far. */
+uint64_t	nr_load_expected(const struct nr_load *l);
+/* From the warm-up's end to the last answer that counts. */
+double	nr_load_seconds(const struct nr_load *l);
+
+/* ---- bench_requests.c: what is sent and what it is answered with --------- */
 
 void	nr_load_map_file(struct nr_load *l);
 
@@ -148,7 +179,12 @@ void	nr_load_drop(struct nr_load *l, struct nr_bench_peer *p,
 void	nr_load_listen(struct nr_load *l, struct nr_bench_peer *p);
 void	nr_load_free(struct nr_load *l);
 
-/* ---- as a whole --------------------------------------------------------------------- */
+/* ---- bench_modes.c ------------------------------------------------------- */
+
+/* Ends the program where there is none of that name. */
+const struct nr_load_mode *nr_load_mode(const char *name);
+
+/* ---- as a whole ---------------------------------------------------------- */
 
 /*
  * Read options, and the mode behind them; optind is left at the first URL.
