@@ -1,6 +1,6 @@
 /*
- * bench.h - the verbs of nr-bench; each gets its own arguments, its name
- * at argv[0], and returns the exit status.
+ * bench.h - the verbs of nr-bench; each gets its own arguments, the
+ * program at argv[0], and returns the exit status.
  */
 #ifndef NR_CMD_BENCH_H
 #define NR_CMD_BENCH_H

@@ -7,30 +7,42 @@
 #include "bench.h"
 #include "tool.h"
 
-static const char usage[] =
-    "usage: nr-bench check [-q] [-K file | --key-fd fd] [--ca-file file]\n"
+#define CHECK \
+    "nr-bench check [-q] [-K file | --key-fd fd] [--ca-file file]\n" \
     "           [--json] [--nip n] [--timeout time] [--write] url\n"
-    "       nr-bench gen [-q] [-n count] [--seed n] [--model network|churn]\n"
+#define GEN \
+    "nr-bench gen [-q] [-n count] [--seed n] [--model network|churn]\n" \
     "           [--authors n] [--since time] [--until time] [-j threads]\n"
-    "       nr-bench load publish|query|count|fanout|connect|mixed|slow\n"
-    "           [-q] [-c connections] [-f file] [-n count] [-w in-flight]\n"
-    "           [--auth] [--deflate] [--drip bytes] [--filters n]\n"
-    "           [--rate n] [--seconds n] [--seed n] [--timeout seconds]\n"
+#define LOADS "publish|query|count|fanout|connect|mixed|slow"
+#define LOAD \
+    "nr-bench load " LOADS "\n" \
+    "           [-q] [-c connections] [-f file] [-n count] [-w in-flight]\n" \
+    "           [--auth] [--deflate] [--drip bytes] [--filters n]\n" \
+    "           [--rate n] [--seconds n] [--seed n] [--timeout seconds]\n" \
     "           [--warm-up seconds] url\n"
-    "       nr-bench compare [--rounds n] [load's options] load url url ...\n"
-    "       nr-bench probe [-q] [-f file] [-j jobs] [-K file | --key-fd fd]\n"
-    "           [--ca-file file] [--event file] [--every time] [--kinds list]\n"
-    "           [--monitor] [--nip66] [--timeout time] [--write] [url ...]\n";
+#define COMPARE \
+    "nr-bench compare " LOADS "\n" \
+    "           [--rounds n] [load's options] url url ...\n"
+#define PROBE \
+    "nr-bench probe [-q] [-f file] [-j jobs] [-K file | --key-fd fd]\n" \
+    "           [--ca-file file] [--event file] [--every time] [--kinds list]\n" \
+    "           [--monitor] [--nip66] [--timeout time] [--write] [url ...]\n"
+#define FIRST	"usage: "
+#define NEXT	"       "
+
+static const char usage[] =
+    FIRST CHECK NEXT GEN NEXT LOAD NEXT COMPARE NEXT PROBE;
 
 static const struct {
 	const char *name;
 	int (*run)(int, char *[]);
+	const char *usage;
 } verb[] = {
-	{ "check", nr_bench_check },
-	{ "gen", nr_bench_gen },
-	{ "load", nr_bench_load },
-	{ "compare", nr_bench_compare },
-	{ "probe", nr_bench_probe },
+	{ "check", nr_bench_check, FIRST CHECK },
+	{ "gen", nr_bench_gen, FIRST GEN },
+	{ "load", nr_bench_load, FIRST LOAD },
+	{ "compare", nr_bench_compare, FIRST COMPARE },
+	{ "probe", nr_bench_probe, FIRST PROBE },
 };
 
 int
@@ -49,6 +61,9 @@ main(int argc, char *argv[])
 		nr_usage();
 	for (i = 0; i < sizeof(verb) / sizeof(verb[0]); i++)
 		if (strcmp(argv[optind], verb[i].name) == 0) {
+			nr_tool_usage(verb[i].usage);
+			/* getopt() names the program in front of an error. */
+			argv[optind] = argv[0];
 			argc -= optind;
 			argv += optind;
 			optind = 0;

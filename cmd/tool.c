@@ -57,6 +57,12 @@ nr_tool_init(const char *argv0, const char *usage)
 	occupy(STDERR_FILENO, O_RDWR);
 }
 
+void
+nr_tool_usage(const char *usage)
+{
+	usage_text = usage;
+}
+
 const char *
 nr_progname(void)
 {

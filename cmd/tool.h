@@ -38,6 +38,9 @@ extern int nr_quiet;
 /* Call first, with argv[0] and the text of --help. */
 void	nr_tool_init(const char *argv0, const char *usage);
 
+/* The same for a verb: --help is about it alone from here on. */
+void	nr_tool_usage(const char *usage);
+
 const char	*nr_progname(void);
 
 /* Print the usage on stderr and end with status 2. */

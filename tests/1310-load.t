@@ -11,6 +11,17 @@ serve() {
 	url=ws://$(grep -oE '127.0.0.1:[0-9]+' log | head -1)
 }
 
+# ---- usage, verb by verb
+for v in check gen load compare probe; do
+	rc 0 "$v --help"		nr-bench $v --help
+	is 'is about it alone'	"$v" \
+	    "$(sed -n 's/^.*nr-bench \([a-z]*\) .*/\1/p' out)"
+	rc 2 "$v: an unknown option is usage" nr-bench $v --nonsense
+	like 'which the program says'	'nr-bench: unrecognized option' err
+	is 'with how to use it'	"$v" \
+	    "$(sed -n 's/^usage: nr-bench \([a-z]*\) .*/\1/p' err)"
+done
+
 ok 'a relay to be measured'			serve store
 rc 0 'all accepted: status 0'	nr-bench load publish -f events "$url"
 rc 0 'all answered: status 0'	nr-bench load query -n 500 -f events "$url"
