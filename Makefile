@@ -84,7 +84,7 @@ $B/unit/%: $B/tests/unit/%.o $B/libnr.a
 	$(CC) $(ldflags) $(LDFLAGS) -o $@ $^ $(libs) -lcmocka
 
 $(benchtools): $B/%: $B/%.o $B/libnr.a
-	$(CC) $(ldflags) $(LDFLAGS) -o $@ $^ $(libs) -lwebsockets
+	$(CC) $(ldflags) $(LDFLAGS) -o $@ $^ $(libs) -lwebsockets -lssl
 
 $B/tests/tools/%: $B/tests/tools/%.o $B/libnr.a
 	$(CC) $(ldflags) $(LDFLAGS) -o $@ $^ $(libs)

@@ -16,7 +16,7 @@
 
 /* What one relay did in each round. */
 struct relay {
-	const char	*url;
+	char		*url;
 	double		*per_second, *p50, *p99, *max;
 	unsigned	 n;
 	uint64_t	 wrong, refused;
@@ -99,7 +99,7 @@ nr_bench_compare(int argc, char *argv[])
 		nr_bad_usage("compare needs two URLs or more");
 	relay = nr_load_memory(n, sizeof(*relay));
 	for (i = 0; i < n; i++) {
-		relay[i].url = argv[optind + (int)i];
+		relay[i].url = nr_load_url(argv[optind + (int)i]);
 		relay[i].per_second = nr_load_memory(4 * (size_t)rounds,
 		    sizeof(double));
 		relay[i].p50 = relay[i].per_second + rounds;
@@ -115,8 +115,10 @@ nr_bench_compare(int argc, char *argv[])
 		}
 	for (i = 0; i < n; i++)
 		tell(&l, &relay[i], &relay[0]);
-	for (i = 0; i < n; i++)
+	for (i = 0; i < n; i++) {
 		free(relay[i].per_second);
+		free(relay[i].url);
+	}
 	free(relay);
 	nr_out_close();
 	return status;

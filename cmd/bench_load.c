@@ -7,12 +7,14 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
 #include "bench.h"
+#include "relayopt.h"
 #include "tool.h"
 #include "util/err.h"
 #include "util/times.h"
@@ -116,13 +118,20 @@ on_opened(struct nr_bench_peer *p)
 	}
 }
 
+void
+nr_load_unreachable(const struct nr_load *l)
+{
+	nr_say("%s: %s: %s", l->url, l->fault.class, l->fault.text);
+	exit(NR_EX_ENV);
+}
+
 static void
 on_closed(struct nr_bench_peer *p)
 {
 	struct nr_load *l = p->all->user;
 
 	if (!p->open && (l->start == 0 || l->lane == NULL))
-		nr_die(ECONNREFUSED, "%s", l->url);
+		nr_load_unreachable(l);
 	l->lost++;
 	if (l->lane[p->index].role == NR_ROLE_CONNECT)
 		l->error[NR_LOAD_CLOSED]++;
@@ -147,12 +156,17 @@ nr_load_open(struct nr_load *l, unsigned n)
 	static const struct nr_bench_calls calls = {
 		.opened = on_opened, .text = nr_load_text, .closed = on_closed
 	};
+	struct nr_peers_options o = {
+		.packed = l->packed, .ca_file = l->ca_file
+	};
 	int rc;
 
 	l->lane = nr_load_memory(n, sizeof(*l->lane));
-	rc = nr_peers_open(&l->peers, l->url, n, l->packed, &calls, l);
+	rc = nr_peers_open(&l->peers, l->url, n, &o, &calls, l, &l->fault);
 	if (rc == NR_EINVAL)
-		nr_bad_usage("%s: not a ws:// URL", l->url);
+		nr_bad_usage("%s", l->fault.text);
+	if (rc != NR_OK && l->fault.class != NULL)
+		nr_load_unreachable(l);
 	nr_load_need(rc, l->url);
 }
 
@@ -483,7 +497,11 @@ nr_load_report(struct nr_load *l, unsigned round)
 	if (l->first_wrong[0] != '\0')
 		nr_warn("wrong: %s", l->first_wrong);
 	if (l->cut_short)
-		nr_warn("the relay stopped answering");
+		nr_warn("the relay stopped answering%s%s%s%s",
+		    l->fault.class != NULL ? ": " : "",
+		    l->fault.class != NULL ? l->fault.class : "",
+		    l->fault.class != NULL ? ": " : "",
+		    l->fault.class != NULL ? l->fault.text : "");
 	if (l->cpu > BUSY)
 		nr_warn("this side was busy all the time: the relay may do "
 		    "more");
@@ -551,10 +569,11 @@ set_mode(struct nr_load *l, const char *name, int in_flight)
 void
 nr_load_options(struct nr_load *l, int argc, char *argv[], unsigned *rounds)
 {
-	enum { AUTH = NR_OPT_FIRST, DEFLATE, DRIP, FILTERS, RATE, ROUNDS,
+	enum { AUTH = NR_OPT_FIRST, CA_FILE, DEFLATE, DRIP, FILTERS, RATE, ROUNDS,
 	    SECONDS, SEED, TIMEOUT, WARM_UP };
 	static const struct option longopts[] = {
 		{ "auth", no_argument, NULL, AUTH },
+		{ "ca-file", required_argument, NULL, CA_FILE },
 		{ "connections", required_argument, NULL, 'c' },
 		{ "count", required_argument, NULL, 'n' },
 		{ "deflate", no_argument, NULL, DEFLATE },
@@ -584,6 +603,9 @@ nr_load_options(struct nr_load *l, int argc, char *argv[], unsigned *rounds)
 		switch (ch) {
 		case AUTH:
 			l->authed = 1;
+			break;
+		case CA_FILE:
+			l->ca_file = optarg;
 			break;
 		case DEFLATE:
 			l->packed = 1;
@@ -641,21 +663,41 @@ nr_load_options(struct nr_load *l, int argc, char *argv[], unsigned *rounds)
 		nr_bad_usage("which load? publish, query, count, fanout, "
 		    "connect, mixed or slow");
 	set_mode(l, argv[optind++], in_flight);
+	/* TLS would be ended by a relay that hangs up. */
+	(void)signal(SIGPIPE, SIG_IGN);
+}
+
+char *
+nr_load_url(const char *text)
+{
+	const char *scheme;
+	struct nr_url u;
+	size_t size;
+	char *url;
+
+	nr_relay_operand(&u, text);
+	scheme = strstr(text, "://") != NULL ? "" : u.tls ? "wss://" : "ws://";
+	size = strlen(scheme) + strlen(text) + 1;
+	url = nr_load_memory(size, 1);
+	snprintf(url, size, "%s%s", scheme, text);
+	return url;
 }
 
 int
 nr_bench_load(int argc, char *argv[])
 {
 	struct nr_load l;
+	char *url;
 	int status;
 
 	nr_load_options(&l, argc, argv, NULL);
 	if (argc - optind != 1)
 		nr_bad_usage("load needs one URL");
-	l.url = argv[optind];
+	l.url = url = nr_load_url(argv[optind]);
 	status = nr_load_run(&l);
 	nr_load_report(&l, 0);
 	nr_load_free(&l);
+	free(url);
 	nr_out_close();
 	return status;
 }

@@ -73,7 +73,7 @@ struct nr_load_part {
 
 struct nr_load {
 	/* What was asked for. */
-	const char	*url, *mode, *file;
+	const char	*url, *mode, *file, *ca_file;
 	int		 packed, authed, counting;
 	unsigned	 connections, in_flight, filters;
 	uint64_t	 seed, most, drip;
@@ -86,6 +86,7 @@ struct nr_load {
 	struct nr_verifier *hasher;
 	unsigned	 known_as;		/* connections that are */
 	struct nr_peers	*peers;
+	struct nr_bench_fault fault;
 	struct nr_lane	*lane;
 	struct nr_mix	*mix;
 	struct nr_load_check check;
@@ -143,6 +144,8 @@ int	nr_load_more(const struct nr_load *l);
 
 /* Begin n connections; then wait until all are open, and known. */
 void	nr_load_open(struct nr_load *l, unsigned n);
+/* The relay cannot be reached: say why, and end with status 3. */
+_Noreturn void	nr_load_unreachable(const struct nr_load *l);
 void	nr_load_connect(struct nr_load *l, unsigned n);
 void	nr_load_roles(struct nr_load *l, unsigned from, unsigned n,
 	    enum nr_load_role role);
@@ -192,6 +195,8 @@ const struct nr_load_mode *nr_load_mode(const char *name);
  */
 void	nr_load_options(struct nr_load *l, int argc, char *argv[],
 	    unsigned *rounds);
+/* A URL that somebody has written, with its scheme; the caller frees it. */
+char	*nr_load_url(const char *text);
 /* Run it; l then says what came of it.  Returns the exit status. */
 int	nr_load_run(struct nr_load *l);
 /* Write what came of it as a line of JSON; round 0: there are none. */

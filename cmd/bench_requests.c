@@ -19,6 +19,7 @@
 #include "util/err.h"
 #include "util/times.h"
 
+#define ENOUGH		((size_t)1024 * 1024)	/* that wait to be sent */
 #define CHECK_EVERY	16		/* queries are looked at closely */
 #define CHECK_IDS	((size_t)32768)	/* more than a relay gives at once */
 
@@ -314,6 +315,9 @@ nr_load_send(struct nr_load *l, struct nr_bench_peer *p, int64_t due)
 
 	if (p->failed || !p->open || lane->n == l->in_flight ||
 	    !nr_load_more(l))
+		return 0;
+	/* What the relay does not read yet need not be longer. */
+	if (lane->n > 0 && nr_bench_waiting(p) > ENOUGH)
 		return 0;
 	return lane->role == NR_ROLE_PUBLISH ? send_event(l, p, due) :
 	    lane->role == NR_ROLE_QUERY ? send_query(l, p, due) : 0;

@@ -17,9 +17,9 @@
 #define LOAD \
     "nr-bench load " LOADS "\n" \
     "           [-q] [-c connections] [-f file] [-n count] [-w in-flight]\n" \
-    "           [--auth] [--deflate] [--drip bytes] [--filters n]\n" \
-    "           [--rate n] [--seconds n] [--seed n] [--timeout seconds]\n" \
-    "           [--warm-up seconds] url\n"
+    "           [--auth] [--ca-file file] [--deflate] [--drip bytes]\n" \
+    "           [--filters n] [--rate n] [--seconds n] [--seed n]\n" \
+    "           [--timeout seconds] [--warm-up seconds] url\n"
 #define COMPARE \
     "nr-bench compare " LOADS "\n" \
     "           [--rounds n] [load's options] url url ...\n"

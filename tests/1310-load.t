@@ -31,10 +31,14 @@ sed 's/"sig":"....../"sig":"000000/; s/^{"id":"..../{"id":"0000/' events |
 rc 1 'a refusal: status 1'	nr-bench load publish -f bad "$url"
 is 'is counted'			3 "$(jq .refused out)"
 like 'and shown'		'first refusal: .*invalid' err
-rc 2 'no URL of a relay: status 2' \
-    nr-bench load query -f events "${url#ws://}"
+rc 0 'ws:// is meant for a loopback address' \
+    nr-bench load query -n 5 -f events "${url#ws://}"
+rc 2 'no URL of a relay: status 2' nr-bench load query -f events http://a
 rc 2 'no file: status 2'	nr-bench load query "$url"
 rc 3 'nobody there: status 3'	nr-bench load query -f events ws://127.0.0.1:1
+like 'and why'	'ws://127.0.0.1:1: refused: Connection refused' err
+rc 3 'no such name'	nr-bench load query -f events ws://nobody.invalid
+like 'is told'		'invalid: dns: ' err
 
 # It goes away in the middle.
 (nr-bench load query --seconds 20 -f events "$url" >cut 2>cut.err

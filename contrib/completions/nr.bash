@@ -91,13 +91,13 @@ _nr() {
 		words='--authors -n --count -j --jobs --model -q --quiet
 			--seed --since --until --help --version' ;;
 	nr-bench:load)
-		words='--auth --deflate -c --connections -n --count --drip
-			--filters -f --file -w --in-flight -q --quiet --rate
+		words='--auth --ca-file --deflate -c --connections -n --count
+			--drip --filters -f --file -w --in-flight -q --quiet --rate
 			--seconds --seed --timeout --warm-up --help --version
 			publish query count fanout connect mixed slow' ;;
 	nr-bench:compare)
-		words='--auth --deflate -c --connections -n --count --drip
-			--filters -f --file -w --in-flight -q --quiet --rate
+		words='--auth --ca-file --deflate -c --connections -n --count
+			--drip --filters -f --file -w --in-flight -q --quiet --rate
 			--rounds --seconds --seed --timeout --warm-up --help
 			--version publish query count fanout connect mixed
 			slow' ;;

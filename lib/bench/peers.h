@@ -1,7 +1,11 @@
 /*
  * peers.h - many WebSocket connections in one thread, for load tests:
  * nothing is masked or copied that need not be, so that the relay is what
- * is measured.  Plain ws:// only.
+ * is measured.
+ *
+ * A message, whole or in fragments, has 64 MiB at most, and no more than
+ * 32 MiB wait for a relay that does not read: what asks for more loses its
+ * connection.  With wss://, who uses this ignores SIGPIPE.
  */
 #ifndef NR_BENCH_PEERS_H
 #define NR_BENCH_PEERS_H
@@ -15,6 +19,18 @@
 struct addrinfo;
 struct nr_inflater;
 struct nr_peers;
+struct nr_secured;
+struct ssl_ctx_st;
+
+/* What went wrong last. */
+struct nr_bench_fault {
+	/*
+	 * dns, refused, unreachable, timeout, tls, http, protocol, closed,
+	 * local; NULL: nothing has.
+	 */
+	const char	*class;
+	char		 text[160];
+};
 
 struct nr_bench_peer {
 	struct nr_peers	*all;
@@ -23,7 +39,11 @@ struct nr_bench_peer {
 	int		 failed;	/* closed, by whomever */
 	unsigned	 index;
 	void		*user;
+	struct nr_secured *tls;		/* NULL without */
 	struct nr_buf	 in, out;
+	struct nr_buf	 message;	/* of fragments, so far */
+	int		 partial;	/* there are some: the first's opcode */
+	int		 packed;	/* and whether they are */
 	size_t		 sent;		/* of out */
 	int		 polling_out;
 	int		 paused;	/* it does not read */
@@ -45,18 +65,30 @@ struct nr_peers {
 	uint64_t		 bytes_in, bytes_out;	/* as they travel */
 	struct nr_inflater	*inflater;	/* where frames may be packed */
 	struct nr_buf		 unpacked;
+	struct ssl_ctx_st	*tls;		/* NULL without */
+	struct nr_bench_fault	*fault;
 	char			*host, *port, *path;
 	struct addrinfo		*list;		/* of the name */
 	struct addrinfo		*address;	/* the one that is used */
 };
 
+struct nr_peers_options {
+	/* Offer permessage-deflate, with nothing kept between messages. */
+	int		 packed;
+	const char	*ca_file;	/* see nr_secure_new() */
+};
+
 /*
  * Connect n times to url.
- * packed   offer permessage-deflate, without anything kept between messages
- * Returns  0, NR_EINVAL for a URL that is not ws://, ENOMEM or errno.
+ * o	    NULL: none of them
+ * fault    told what goes wrong, here and later; lasts as long as the peers
+ * Returns  0, NR_EINVAL for a URL of no relay or a ca_file without
+ *	    certificates, ENOMEM or errno.
  */
 int	nr_peers_open(struct nr_peers **out, const char *url, unsigned n,
-	    int packed, const struct nr_bench_calls *calls, void *user);
+	    const struct nr_peers_options *o,
+	    const struct nr_bench_calls *calls, void *user,
+	    struct nr_bench_fault *fault);
 void	nr_peers_free(struct nr_peers *ps);
 
 /* Wait for something to happen, at most timeout milliseconds. */
@@ -78,9 +110,19 @@ int	nr_bench_reconnect(struct nr_bench_peer *p);
 void	nr_bench_pause(struct nr_bench_peer *p);
 int	nr_bench_drip(struct nr_bench_peer *p, size_t n);
 
-/* Queue a text frame made of some parts.  Returns 0 or ENOMEM. */
+/*
+ * Queue a text frame made of some parts; the connection fails where too
+ * much waits.  Returns 0 or ENOMEM.
+ */
 int	nr_bench_send(struct nr_bench_peer *p, const struct nr_view *part,
 	    size_t nparts);
+
+/* Bytes that are queued. */
+static inline size_t
+nr_bench_waiting(const struct nr_bench_peer *p)
+{
+	return p->out.len - p->sent;
+}
 
 /* Write what is queued; called for all by nr_peers_wait(). */
 void	nr_bench_flush(struct nr_bench_peer *p);

@@ -353,6 +353,7 @@ int
 main(int argc, char *argv[])
 {
 	static const struct nr_bench_calls calls = { .text = on_text };
+	struct nr_bench_fault fault;
 	static struct crowd c = {
 		.n = 5000, .group = 20, .rate = 500, .seconds = 20
 	};
@@ -398,8 +399,8 @@ main(int argc, char *argv[])
 		;
 	c.sent = need_memory(c.nsent, sizeof(*c.sent));
 	before = memory_of(pid, "RssAnon");
-	need(nr_peers_open(&c.peers, argv[optind], c.n + 1 + c.stalled, 0,
-	    &calls, &c), argv[optind]);
+	need(nr_peers_open(&c.peers, argv[optind], c.n + 1 + c.stalled, NULL,
+	    &calls, &c, &fault), argv[optind]);
 	while (c.peers->nopen < c.peers->n && c.peers->nfailed == 0)
 		need(nr_peers_wait(c.peers, 10000), "connect");
 	if (c.peers->nfailed > 0)

@@ -131,6 +131,7 @@ int
 main(int argc, char *argv[])
 {
 	static const struct nr_bench_calls calls = { .text = on_text };
+	struct nr_bench_fault fault;
 	struct reading r = { .limit = 500 };
 	unsigned parts = 10;
 	int ch;
@@ -153,8 +154,8 @@ main(int argc, char *argv[])
 		return 2;
 	}
 	r.author = argv[optind];
-	need(nr_peers_open(&r.peers, argv[optind + 1], 1, 0, &calls, &r),
-	    argv[optind + 1]);
+	need(nr_peers_open(&r.peers, argv[optind + 1], 1, NULL, &calls, &r,
+	    &fault), argv[optind + 1]);
 	while (r.peers->nopen == 0 && r.peers->nfailed == 0)
 		need(nr_peers_wait(r.peers, 10000), "connect");
 	read_all(&r);
