@@ -7,11 +7,13 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "bench.h"
 #include "relayopt.h"
@@ -22,6 +24,7 @@
 #define SECOND		INT64_C(1000000000)
 #define TICK		(SECOND / 10)
 #define QUIET		(3 * SECOND)	/* then no more deliveries come */
+#define PARTS		10	/* of the way down, for pages */
 #define BUSY		0.9	/* of a processor: then we are the limit */
 
 void
@@ -104,6 +107,56 @@ nr_load_more(const struct nr_load *l)
 	    (l->stop == 0 || l->now < l->stop);
 }
 
+/* ---- the relay's process ------------------------------------------------------ */
+
+static uint64_t
+anonymous_memory(long pid)
+{
+	char path[64], line[256];
+	unsigned long kb = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%ld/status", pid);
+	if ((f = fopen(path, "re")) == NULL)
+		return 0;
+	while (fgets(line, sizeof(line), f) != NULL)
+		if (sscanf(line, "RssAnon: %lu", &kb) == 1)
+			break;
+	fclose(f);
+	return (uint64_t)kb * 1024;
+}
+
+/* Its name, in parentheses, may have anything in it. */
+static double
+cpu_of(long pid)
+{
+	unsigned long user = 0, system = 0;
+	char path[64], line[512], *p;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%ld/stat", pid);
+	if ((f = fopen(path, "re")) == NULL)
+		return 0;
+	if (fgets(line, sizeof(line), f) != NULL &&
+	    (p = strrchr(line, ')')) != NULL)
+		(void)sscanf(p + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u "
+		    "%*u %*u %lu %lu", &user, &system);
+	fclose(f);
+	return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
+}
+
+static struct nr_load_relay
+look_at_relay(const struct nr_load *l)
+{
+	struct nr_load_relay r = { 0 };
+
+	if (l->pid > 0) {
+		r.memory = anonymous_memory(l->pid);
+		r.cpu = cpu_of(l->pid);
+	}
+	return r;
+}
+
 /* ---- connections --------------------------------------------------------- */
 
 static void
@@ -177,6 +230,7 @@ nr_load_connect(struct nr_load *l, unsigned n)
 
 	if (l->authed)
 		make_key(l);
+	l->before = look_at_relay(l);
 	nr_load_open(l, n);
 	while (l->peers->nopen < n || (l->authed && l->known_as < n)) {
 		if (nr_now_ns() > until)
@@ -275,7 +329,8 @@ drop_late(struct nr_load *l)
 uint64_t
 nr_load_expected(const struct nr_load *l)
 {
-	return (l->accepted - l->known) * count_role(l, NR_ROLE_LISTEN);
+	return (l->accepted - l->known) * (l->group > 0 ? l->group :
+	    count_role(l, NR_ROLE_LISTEN));
 }
 
 static int
@@ -314,6 +369,7 @@ nr_load_begin(struct nr_load *l)
 	l->warm = l->warm_up == 0;
 	l->counted = l->start;
 	l->cpu_began = cpu_seconds();
+	l->begun = look_at_relay(l);
 	l->stop = l->seconds > 0 ? l->from + (int64_t)(l->seconds * 1e9) : 0;
 	for (i = 0; l->rate == 0 && i < l->peers->n; i++) {
 		while (nr_load_send(l, &l->peers->peer[i], 0))
@@ -336,6 +392,7 @@ nr_load_end_warm_up(struct nr_load *l)
 	l->peers->bytes_in = l->peers->bytes_out = 0;
 	l->counted = l->now;
 	l->cpu_began = cpu_seconds();
+	l->begun.cpu = look_at_relay(l).cpu;
 }
 
 void
@@ -344,6 +401,9 @@ nr_load_cpu(struct nr_load *l)
 	int64_t ns = nr_now_ns() - l->counted;
 
 	l->cpu = (cpu_seconds() - l->cpu_began) * 1e9 /
+	    (double)(ns > 0 ? ns : 1);
+	l->after = look_at_relay(l);
+	l->relay_cpu = (l->after.cpu - l->begun.cpu) * 1e9 /
 	    (double)(ns > 0 ? ns : 1);
 }
 
@@ -439,6 +499,21 @@ add_part(struct nr_buf *b, const char *name, const struct nr_load_part *part,
 	nr_load_need(nr_buf_adds(b, "}"), "report");
 }
 
+/* What the relay took of this machine, where its process is known. */
+static void
+add_relay(const struct nr_load *l, struct nr_buf *b)
+{
+	uint64_t was = l->before.memory, is = l->begun.memory;
+
+	nr_load_need(nr_buf_addf(b, ",\"relay_cpu\":%.2f"
+	    ",\"relay_memory\":%" PRIu64, l->relay_cpu, l->after.memory),
+	    "report");
+	nr_load_need(was == 0 || is < was ?
+	    nr_buf_adds(b, ",\"connection_memory\":null") :
+	    nr_buf_addf(b, ",\"connection_memory\":%" PRIu64,
+	    (is - was) / l->peers->n), "report");
+}
+
 static void
 add_figures(const struct nr_load *l, struct nr_buf *b)
 {
@@ -461,6 +536,34 @@ add_figures(const struct nr_load *l, struct nr_buf *b)
 	if (l->warm_up > 0)
 		nr_load_need(nr_buf_addf(b, ",\"warm_up\":%g", l->warm_up),
 		    "report");
+	if (l->pid > 0)
+		add_relay(l, b);
+}
+
+static int
+by_value(const void *a, const void *b)
+{
+	const double *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+/* How long a page takes by depth, for ten equal parts of the way. */
+static void
+add_depths(const struct nr_load *l, struct nr_buf *b)
+{
+	size_t n = l->pages.n / PARTS, i;
+	double *ms = l->pages.ms;
+
+	nr_load_need(nr_buf_addf(b, ",\"whole\":%s,\"depths\":[",
+	    l->pages.whole ? "true" : "false"), "report");
+	for (i = 0; n > 0 && i < PARTS; i++, ms += n) {
+		qsort(ms, n, sizeof(*ms), by_value);
+		nr_load_need(nr_buf_addf(b, "%s{\"events\":%zu,\"p50\":%.3f"
+		    ",\"max\":%.3f}", i > 0 ? "," : "", i * n * l->page,
+		    ms[n / 2], ms[n - 1]), "report");
+	}
+	nr_load_need(nr_buf_adds(b, "]"), "report");
 }
 
 void
@@ -478,12 +581,15 @@ nr_load_report(struct nr_load *l, unsigned round)
 	}
 	add_figures(l, &b);
 	add_errors(l, &b);
-	if (strcmp(l->mode, "mixed") == 0) {
+	if (nr_load_main(l) == &l->part[NR_ROLE_LISTEN] ||
+	    strcmp(l->mode, "mixed") == 0)
 		add_part(&b, "publish", &l->part[NR_ROLE_PUBLISH],
 		    nr_load_seconds(l));
+	if (strcmp(l->mode, "mixed") == 0)
 		add_part(&b, "deliver", &l->part[NR_ROLE_LISTEN],
 		    nr_load_seconds(l));
-	}
+	if (l->ask == NR_ASK_PAGE)
+		add_depths(l, &b);
 	if (l->alone.hist != NULL)
 		add_part(&b, "alone", &l->alone, l->alone_seconds);
 	nr_load_need(nr_buf_adds(&b, ",\"milliseconds\":"), "report");
@@ -517,17 +623,18 @@ nr_load_run(struct nr_load *l)
 
 	size_t i;
 
-	l->counting = strcmp(l->mode, "count") == 0;
 	for (i = 0; i < NR_ROLES; i++)
 		l->part[i].hist = nr_load_memory(1, sizeof(struct nr_hist));
-	if (m->file)
+	if (l->file != NULL)
 		nr_load_map_file(l);
 	m->run(l);
 	if (l->cut_short)
 		return NR_EX_ENV;
 	return l->refused > 0 || l->wrong > 0 ||
 	    l->error[NR_LOAD_TIMEOUT] > 0 || (l->lost > 0 &&
-	    strcmp(l->mode, "slow") != 0) ? NR_EX_NO : NR_EX_OK;
+	    /* Who does not read may be turned away. */
+	    l->stalled == 0 && strcmp(l->mode, "slow") != 0) ? NR_EX_NO :
+	    NR_EX_OK;
 }
 
 /* ---- options ------------------------------------------------------------- */
@@ -545,13 +652,40 @@ number(const char *arg, const char *what, double least, double most)
 }
 
 static void
+check_filter(const struct nr_load *l, const struct nr_load_mode *m)
+{
+	struct nr_filter f;
+	const char *why;
+
+	if (m->main != NR_ROLE_QUERY || strcmp(m->name, "mixed") == 0)
+		nr_bad_usage("%s takes no --filter", m->name);
+	if (nr_filter_parse(&f, l->filter, strlen(l->filter),
+	    &nr_filter_limits_none, &why) != NR_OK || why != NULL)
+		nr_bad_usage("--filter: %s", why != NULL ? why :
+		    "not a filter");
+	if (strcmp(m->name, "pages") == 0 &&
+	    f.has & (NR_FILTER_UNTIL | NR_FILTER_LIMIT))
+		nr_bad_usage("pages has an until and a limit of its own");
+	nr_filter_free(&f);
+}
+
+static void
 set_mode(struct nr_load *l, const char *name, int in_flight)
 {
 	const struct nr_load_mode *m = nr_load_mode(name);
 
 	l->mode = name;
-	if (m->file && l->file == NULL)
+	if (l->filter != NULL)
+		check_filter(l, m);
+	if (m->file && l->file == NULL && l->filter == NULL)
 		nr_bad_usage("%s needs -f file", name);
+	if (l->filter != NULL && l->file != NULL)
+		nr_bad_usage("a file or a filter, not both");
+	if (l->group > 0 && (strcmp(name, "fanout") != 0 ||
+	    l->connections % l->group != 0))
+		nr_bad_usage("--group is for fanout, and divides -c");
+	if (l->stalled > 0 && strcmp(name, "fanout") != 0)
+		nr_bad_usage("--stalled is for fanout");
 	if (!m->file && l->file != NULL)
 		nr_bad_usage("%s takes no file", name);
 	if (!m->rate && l->rate > 0)
@@ -560,7 +694,7 @@ set_mode(struct nr_load *l, const char *name, int in_flight)
 		l->in_flight = 1;
 	/* Those that take no events end by time. */
 	if (l->seconds == 0 && l->most == 0 && (m->main == NR_ROLE_QUERY ||
-	    m->main == NR_ROLE_CONNECT))
+	    m->main == NR_ROLE_CONNECT) && strcmp(name, "pages") != 0)
 		l->seconds = 5;
 	if (m->main == NR_ROLE_LISTEN && l->most == 0 && l->seconds == 0)
 		l->most = 1000;
@@ -569,8 +703,9 @@ set_mode(struct nr_load *l, const char *name, int in_flight)
 void
 nr_load_options(struct nr_load *l, int argc, char *argv[], unsigned *rounds)
 {
-	enum { AUTH = NR_OPT_FIRST, CA_FILE, DEFLATE, DRIP, FILTERS, RATE, ROUNDS,
-	    SECONDS, SEED, TIMEOUT, WARM_UP };
+	enum { AUTH = NR_OPT_FIRST, CA_FILE, DEFLATE, DRIP, FILTER, FILTERS,
+	    GROUP, PAGE, PID, RATE, ROUNDS, SECONDS, SEED, STALLED, TIMEOUT,
+	    WARM_UP };
 	static const struct option longopts[] = {
 		{ "auth", no_argument, NULL, AUTH },
 		{ "ca-file", required_argument, NULL, CA_FILE },
@@ -578,14 +713,19 @@ nr_load_options(struct nr_load *l, int argc, char *argv[], unsigned *rounds)
 		{ "count", required_argument, NULL, 'n' },
 		{ "deflate", no_argument, NULL, DEFLATE },
 		{ "drip", required_argument, NULL, DRIP },
-		{ "filters", required_argument, NULL, FILTERS },
 		{ "file", required_argument, NULL, 'f' },
+		{ "filter", required_argument, NULL, FILTER },
+		{ "filters", required_argument, NULL, FILTERS },
+		{ "group", required_argument, NULL, GROUP },
 		{ "in-flight", required_argument, NULL, 'w' },
+		{ "page", required_argument, NULL, PAGE },
+		{ "pid", required_argument, NULL, PID },
 		{ "quiet", no_argument, NULL, 'q' },
 		{ "rate", required_argument, NULL, RATE },
 		{ "rounds", required_argument, NULL, ROUNDS },
 		{ "seconds", required_argument, NULL, SECONDS },
 		{ "seed", required_argument, NULL, SEED },
+		{ "stalled", required_argument, NULL, STALLED },
 		{ "timeout", required_argument, NULL, TIMEOUT },
 		{ "warm-up", required_argument, NULL, WARM_UP },
 		NR_LONG_COMMON, { NULL, 0, NULL, 0 }
@@ -595,6 +735,7 @@ nr_load_options(struct nr_load *l, int argc, char *argv[], unsigned *rounds)
 	memset(l, 0, sizeof(*l));
 	l->connections = l->in_flight = 16;
 	l->filters = 400;
+	l->page = 500;
 	l->seed = 1;
 	l->timeout = 30;
 	l->drip = 1000;
@@ -613,9 +754,23 @@ nr_load_options(struct nr_load *l, int argc, char *argv[], unsigned *rounds)
 		case DRIP:
 			l->drip = nr_size(optarg, "--drip", 0, 1 << 30);
 			break;
+		case FILTER:
+			l->filter = optarg;
+			break;
 		case FILTERS:
 			l->filters = (unsigned)nr_number(optarg, "--filters",
 			    1, 1000000);
+			break;
+		case GROUP:
+			l->group = (unsigned)nr_number(optarg, "--group", 1,
+			    60000);
+			break;
+		case PAGE:
+			l->page = (unsigned)nr_number(optarg, "--page", 1,
+			    100000);
+			break;
+		case PID:
+			l->pid = (long)nr_number(optarg, "--pid", 1, INT_MAX);
 			break;
 		case RATE:
 			l->rate = number(optarg, "--rate", 0.01, 1e7);
@@ -631,6 +786,10 @@ nr_load_options(struct nr_load *l, int argc, char *argv[], unsigned *rounds)
 			break;
 		case SEED:
 			l->seed = nr_number(optarg, "--seed", 0, UINT64_MAX);
+			break;
+		case STALLED:
+			l->stalled = (unsigned)nr_number(optarg, "--stalled",
+			    1, 10000);
 			break;
 		case TIMEOUT:
 			l->timeout = number(optarg, "--timeout", 0.1, 3600);
@@ -660,8 +819,7 @@ nr_load_options(struct nr_load *l, int argc, char *argv[], unsigned *rounds)
 			nr_common_option(ch);
 		}
 	if (optind == argc)
-		nr_bad_usage("which load? publish, query, count, fanout, "
-		    "connect, mixed or slow");
+		nr_bad_usage("which load? " NR_LOAD_MODES);
 	set_mode(l, argv[optind++], in_flight);
 	/* TLS would be ended by a relay that hangs up. */
 	(void)signal(SIGPIPE, SIG_IGN);

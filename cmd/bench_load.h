@@ -19,6 +19,8 @@
 #include "filter/filter.h"
 
 #define NR_IN_FLIGHT_MAX	256
+#define NR_LOAD_MODES	"publish, query, count, fanout, connect, mixed, " \
+	"slow, pages or negentropy"
 
 enum nr_load_role {
 	NR_ROLE_PUBLISH,
@@ -27,6 +29,13 @@ enum nr_load_role {
 	NR_ROLE_CONNECT,
 	NR_ROLE_SLOW,
 	NR_ROLES
+};
+
+/* What queries are. */
+enum nr_load_ask {
+	NR_ASK_REQ, NR_ASK_COUNT,
+	NR_ASK_NEG,		/* open a reconciliation (NIP-77) */
+	NR_ASK_PAGE		/* a REQ for what is older than the last one */
 };
 
 enum nr_load_error {
@@ -65,6 +74,20 @@ struct nr_load_check {
 	uint64_t	*ids;		/* a table of those that came */
 };
 
+/* Reading backwards, page by page. */
+struct nr_load_pages {
+	int64_t		 until, oldest;	/* created_at */
+	double		*ms;		/* that each full page took */
+	size_t		 n, cap;
+	int		 whole;		/* the last one was not full */
+};
+
+/* What a process on this machine has taken. */
+struct nr_load_relay {
+	uint64_t	 memory;	/* bytes, anonymous; 0: not known */
+	double		 cpu;		/* seconds */
+};
+
 /* What one role has to tell. */
 struct nr_load_part {
 	struct nr_hist	*hist;
@@ -74,8 +97,11 @@ struct nr_load_part {
 struct nr_load {
 	/* What was asked for. */
 	const char	*url, *mode, *file, *ca_file;
-	int		 packed, authed, counting;
-	unsigned	 connections, in_flight, filters;
+	const char	*filter;	/* instead of those of a mix */
+	int		 packed, authed;
+	enum nr_load_ask ask;
+	unsigned	 connections, in_flight, filters, group, stalled, page;
+	long		 pid;			/* of the relay, or 0 */
 	uint64_t	 seed, most, drip;
 	double		 rate, seconds, warm_up, timeout;
 
@@ -90,6 +116,9 @@ struct nr_load {
 	struct nr_lane	*lane;
 	struct nr_mix	*mix;
 	struct nr_load_check check;
+	struct nr_load_pages pages;
+	unsigned char	(*author)[32];		/* fan-out by groups, sorted */
+	size_t		 nauthors;
 
 	int64_t		 start, from, stop, finished;	/* ns */
 	uint64_t	 sent, answered, scheduled;
@@ -107,7 +136,8 @@ struct nr_load {
 	uint64_t	 accepted, known, refused, events, wrong, late;
 	uint64_t	 error[NR_LOAD_NERRORS];
 	unsigned	 lost;			/* connections */
-	double		 cpu;
+	double		 cpu, relay_cpu;
+	struct nr_load_relay before, begun, after;	/* the relay's */
 	int		 cut_short;
 	char		 first_refusal[200], first_wrong[200];
 
@@ -122,7 +152,7 @@ struct nr_load_mode {
 	const char	*name;
 	enum nr_load_role main;
 	const char	*what;		/* what is counted */
-	int		 file;		/* it takes one */
+	int		 file;		/* it needs one, or a filter */
 	int		 rate;		/* it may have one */
 	void		(*run)(struct nr_load *l);
 };
@@ -168,6 +198,9 @@ double	nr_load_seconds(const struct nr_load *l);
 /* ---- bench_requests.c: what is sent and what it is answered with --------- */
 
 void	nr_load_map_file(struct nr_load *l);
+
+/* The file's first authors, one for each group of subscribers. */
+void	nr_load_find_authors(struct nr_load *l);
 
 /*
  * Send the lane's next request; returns 0 where it has none, or there is no

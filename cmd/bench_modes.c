@@ -21,9 +21,14 @@
 static void
 make_mix(struct nr_load *l)
 {
-	int rc = nr_mix_new(&l->mix, l->data, (size_t)(l->end - l->data),
-	    l->filters, l->seed);
+	int rc;
 
+	if (l->filter != NULL) {
+		nr_load_need(nr_mix_one(&l->mix, l->filter), "filter");
+		return;
+	}
+	rc = nr_mix_new(&l->mix, l->data, (size_t)(l->end - l->data),
+	    l->filters, l->seed);
 	if (rc == NR_EINVAL)
 		nr_bad_usage("%s: no events", l->file);
 	nr_load_need(rc, l->file);
@@ -63,6 +68,30 @@ listen_all(struct nr_load *l)
 		nr_die(ETIMEDOUT, "%s: no EOSE", l->url);
 }
 
+/* Ask for much, and read next to nothing of it. */
+static void
+make_slow(struct nr_load *l)
+{
+	struct nr_view much[] = {
+		{ "[\"REQ\",\"a\",{\"limit\":5000}]", 26 },
+		{ "[\"REQ\",\"b\",{\"limit\":0}]", 23 }
+	};
+	unsigned i, k, again;
+
+	for (i = 0; i < l->peers->n; i++) {
+		struct nr_bench_peer *p = &l->peers->peer[i];
+
+		if (l->lane[i].role != NR_ROLE_SLOW || p->failed)
+			continue;
+		nr_bench_pause(p);
+		for (again = 0; again < 10; again++)
+			for (k = 0; k < 2; k++)
+				nr_load_need(nr_bench_send(p, &much[k], 1),
+				    "send");
+		nr_bench_flush(p);
+	}
+}
+
 static void
 run_publish(struct nr_load *l)
 {
@@ -81,13 +110,47 @@ run_query(struct nr_load *l)
 }
 
 static void
+run_count(struct nr_load *l)
+{
+	l->ask = NR_ASK_COUNT;
+	run_query(l);
+}
+
+static void
+run_negentropy(struct nr_load *l)
+{
+	l->ask = NR_ASK_NEG;
+	if (l->filter == NULL)
+		l->filter = "{}";
+	run_query(l);
+}
+
+/* One connection, from the newest event to the oldest. */
+static void
+run_pages(struct nr_load *l)
+{
+	l->ask = NR_ASK_PAGE;
+	l->pages.until = UINT32_MAX;
+	if (l->filter == NULL)
+		l->filter = "{}";
+	l->connections = l->in_flight = 1;
+	run_query(l);
+}
+
+static void
 run_fanout(struct nr_load *l)
 {
+	unsigned n = l->connections;
+
 	make_table(l);
-	nr_load_connect(l, l->connections + 1);
-	nr_load_roles(l, 0, l->connections, NR_ROLE_LISTEN);
-	nr_load_roles(l, l->connections, 1, NR_ROLE_PUBLISH);
+	if (l->group > 0)
+		nr_load_find_authors(l);
+	nr_load_connect(l, n + 1 + l->stalled);
+	nr_load_roles(l, 0, n, NR_ROLE_LISTEN);
+	nr_load_roles(l, n, 1, NR_ROLE_PUBLISH);
+	nr_load_roles(l, n + 1, l->stalled, NR_ROLE_SLOW);
 	listen_all(l);
+	make_slow(l);
 	nr_load_loop(l, NULL);
 	if (l->known > 0)
 		nr_warn("%" PRIu64 " events were stored already, and are "
@@ -184,30 +247,6 @@ drip(struct nr_load *l)
 			    (size_t)(l->drip / 10));
 }
 
-/* Ask for much, and read next to nothing of it. */
-static void
-make_slow(struct nr_load *l)
-{
-	struct nr_view much[] = {
-		{ "[\"REQ\",\"a\",{\"limit\":5000}]", 26 },
-		{ "[\"REQ\",\"b\",{\"limit\":0}]", 23 }
-	};
-	unsigned i, k, again;
-
-	for (i = 0; i < l->peers->n; i++) {
-		struct nr_bench_peer *p = &l->peers->peer[i];
-
-		if (l->lane[i].role != NR_ROLE_SLOW || p->failed)
-			continue;
-		nr_bench_pause(p);
-		for (again = 0; again < 10; again++)
-			for (k = 0; k < 2; k++)
-				nr_load_need(nr_bench_send(p, &much[k], 1),
-				    "send");
-		nr_bench_flush(p);
-	}
-}
-
 /* A few queries alone, then beside those who are slow. */
 static void
 run_slow(struct nr_load *l)
@@ -236,11 +275,13 @@ run_slow(struct nr_load *l)
 static const struct nr_load_mode modes[] = {
 	{ "publish", NR_ROLE_PUBLISH, "published", 1, 1, run_publish },
 	{ "query", NR_ROLE_QUERY, "queries", 1, 1, run_query },
-	{ "count", NR_ROLE_QUERY, "queries", 1, 1, run_query },
+	{ "count", NR_ROLE_QUERY, "queries", 1, 1, run_count },
 	{ "fanout", NR_ROLE_LISTEN, "deliveries", 1, 1, run_fanout },
 	{ "connect", NR_ROLE_CONNECT, "connects", 0, 0, run_connect },
 	{ "mixed", NR_ROLE_QUERY, "queries", 1, 0, run_mixed },
 	{ "slow", NR_ROLE_QUERY, "queries", 1, 0, run_slow },
+	{ "pages", NR_ROLE_QUERY, "queries", 0, 0, run_pages },
+	{ "negentropy", NR_ROLE_QUERY, "queries", 0, 1, run_negentropy },
 };
 
 const struct nr_load_mode *
@@ -251,6 +292,5 @@ nr_load_mode(const char *name)
 	for (i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
 		if (strcmp(name, modes[i].name) == 0)
 			return &modes[i];
-	nr_bad_usage("%s: not publish, query, count, fanout, connect, mixed "
-	    "or slow", name);
+	nr_bad_usage("%s: not " NR_LOAD_MODES, name);
 }

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,11 +18,18 @@
 #include "event/event.h"
 #include "tool.h"
 #include "util/err.h"
+#include "util/hex.h"
 #include "util/times.h"
 
 #define ENOUGH		((size_t)1024 * 1024)	/* that wait to be sent */
 #define CHECK_EVERY	16		/* queries are looked at closely */
 #define CHECK_IDS	((size_t)32768)	/* more than a relay gives at once */
+/*
+ * A reconciliation's first message: one range of all there is, with a
+ * fingerprint that is nobody's, so that the relay divides its own into
+ * ranges and tells their fingerprints.
+ */
+#define NEG_ALL		"61" "00" "00" "01" "00000000000000000000000000000000"
 
 /* ---- the file ----------------------------------------------------------------- */
 
@@ -77,6 +85,28 @@ may_stay_unheard(struct nr_view line)
 	    nr_kind_addressable(ev.kind));
 }
 
+static int
+by_key(const void *a, const void *b)
+{
+	return memcmp(a, b, 32);
+}
+
+static int
+has_author(const struct nr_load *l, const unsigned char key[32])
+{
+	return bsearch(key, l->author, l->nauthors, 32, by_key) != NULL;
+}
+
+/* Where subscribers follow an author each: is it one of these? */
+static int
+is_followed(const struct nr_load *l, struct nr_view line)
+{
+	struct nr_event ev;
+
+	return l->author == NULL || (nr_event_view_head(&ev, line.p, line.len) &&
+	    has_author(l, ev.pubkey));
+}
+
 /* The next line of the file, which must be a normal event. */
 static int
 next_event(struct nr_load *l, struct nr_view *line)
@@ -94,8 +124,31 @@ next_event(struct nr_load *l, struct nr_view *line)
 			nr_bad_usage("%s: not events as nr-bench gen or "
 			    "nr-export write them", l->file);
 		/* Everybody is to hear it, where somebody listens. */
-	} while (l->nids > 0 && may_stay_unheard(*line));
+	} while (l->nids > 0 && (may_stay_unheard(*line) ||
+	    !is_followed(l, *line)));
 	return 1;
+}
+
+void
+nr_load_find_authors(struct nr_load *l)
+{
+	const char *first = l->next;
+	size_t want = l->connections / l->group, n = 0;
+	unsigned char (*key)[32] = nr_load_memory(want, sizeof(*key));
+	struct nr_view line;
+	struct nr_event ev;
+
+	while (n < want && next_event(l, &line))
+		if (nr_event_view_head(&ev, line.p, line.len) &&
+		    lfind(ev.pubkey, key, &n, 32, by_key) == NULL)
+			memcpy(key[n++], ev.pubkey, 32);
+	if (n < want)
+		nr_bad_usage("%s: %zu groups need as many authors, and there "
+		    "are %zu", l->file, want, n);
+	qsort(key, n, sizeof(*key), by_key);
+	l->author = key;
+	l->nauthors = n;
+	l->next = first;
 }
 
 /* ---- when an event was due, for those who hear it -------------------------------- */
@@ -132,15 +185,28 @@ remember(struct nr_load *l, const char *id, int64_t due)
 	l->times[i] = due;
 }
 
+static int
+is_followed_by(const struct nr_load *l, unsigned peer, const char *text,
+    size_t len)
+{
+	char hex[65];
+
+	nr_hex_encode(hex, l->author[peer / l->group], 32);
+	return memmem(text, len, hex, 64) != NULL;
+}
+
 /* ["EVENT","s",{"id":"<id>", where relays may put the id anywhere */
 static void
-take_delivery(struct nr_load *l, const char *text, size_t len)
+take_delivery(struct nr_load *l, const struct nr_bench_peer *p,
+    const char *text, size_t len)
 {
 	const char *id;
 	size_t i;
 
 	if (l->nids == 0 || len < 90)
 		return;
+	if (l->author != NULL && !is_followed_by(l, p->index, text, len))
+		nr_load_wrong(l, "an event of an author not asked for");
 	id = nr_event_peek_id(text + 13, len - 13);
 	i = id != NULL ? place_of(l, id) : 0;
 	if (id == NULL || l->ids[i] == 0)
@@ -152,10 +218,18 @@ take_delivery(struct nr_load *l, const char *text, size_t len)
 void
 nr_load_listen(struct nr_load *l, struct nr_bench_peer *p)
 {
-	struct nr_view all = { "[\"REQ\",\"s\",{\"limit\":0}]", 23 };
+	char hex[65], text[128];
+	struct nr_view part = { text, 0 };
 
+	if (l->group > 0) {
+		nr_hex_encode(hex, l->author[p->index / l->group], 32);
+		part.len = (size_t)snprintf(text, sizeof(text), "[\"REQ\","
+		    "\"s\",{\"authors\":[\"%.64s\"],\"limit\":0}]", hex);
+	} else
+		part.len = (size_t)snprintf(text, sizeof(text), "[\"REQ\","
+		    "\"s\",{\"limit\":0}]");
 	l->lane[p->index].since = nr_now_ns();
-	nr_load_need(nr_bench_send(p, &all, 1), "send");
+	nr_load_need(nr_bench_send(p, &part, 1), "send");
 	nr_bench_flush(p);
 }
 
@@ -285,25 +359,50 @@ send_event(struct nr_load *l, struct nr_bench_peer *p, int64_t due)
 	return 1;
 }
 
+/*
+ * A page's filter begins with what it is about; the rest of the filter
+ * follows.
+ */
+static size_t
+begin_page(struct nr_load *l, char *at, size_t size, struct nr_view *filter)
+{
+	int more = filter->len > 2;
+
+	filter->p++;
+	filter->len--;
+	l->pages.oldest = INT64_MAX;
+	return (size_t)snprintf(at, size, "{\"until\":%" PRId64
+	    ",\"limit\":%u%s", l->pages.until, l->page, more ? "," : "");
+}
+
 static int
 send_query(struct nr_load *l, struct nr_bench_peer *p, int64_t due)
 {
+	static const char *const word[] = {
+		[NR_ASK_REQ] = "REQ", [NR_ASK_COUNT] = "COUNT",
+		[NR_ASK_NEG] = "NEG-OPEN", [NR_ASK_PAGE] = "REQ"
+	};
 	struct nr_lane *lane = &l->lane[p->index];
 	struct nr_view part[3] = { { NULL, 0 }, { NULL, 0 }, { "]", 1 } };
 	struct nr_flight *f;
 	unsigned slot;
-	char head[48];
+	char head[128];
 
 	f = new_flight(l, lane, due, &slot);
 	f->filter = nr_mix_pick(l->mix, &part[1]);
 	part[0].p = head;
 	f->serial = (unsigned)l->sent;
 	part[0].len = (size_t)snprintf(head, sizeof(head),
-	    "[\"%s\",\"q%u.%u\",", l->counting ? "COUNT" : "REQ", slot,
-	    f->serial);
-	if (!l->counting && l->check.lane == NULL &&
+	    "[\"%s\",\"q%u.%u\",", word[l->ask], slot, f->serial);
+	if (l->ask == NR_ASK_REQ && l->check.lane == NULL &&
 	    l->sent % CHECK_EVERY == 1)
 		begin_check(l, lane, slot, part[1]);
+	if (l->ask == NR_ASK_PAGE)
+		part[0].len += begin_page(l, head + part[0].len,
+		    sizeof(head) - part[0].len, &part[1]);
+	if (l->ask == NR_ASK_NEG)
+		part[2] = (struct nr_view){ ",\"" NEG_ALL "\"]",
+		    sizeof(",\"" NEG_ALL "\"]") - 1 };
 	nr_load_need(nr_bench_send(p, part, 3), "send");
 	return 1;
 }
@@ -418,23 +517,82 @@ query_of(struct nr_load *l, struct nr_bench_peer *p, const char *text,
 }
 
 static void
+keep_page(struct nr_load_pages *pages, double ms)
+{
+	if (pages->n == pages->cap) {
+		pages->cap = pages->cap * 2 + 64;
+		pages->ms = realloc(pages->ms,
+		    pages->cap * sizeof(*pages->ms));
+		if (pages->ms == NULL)
+			nr_die(ENOMEM, "pages");
+	}
+	pages->ms[pages->n++] = ms;
+}
+
+/* The next page begins in the second in which this one ends. */
+static void
+end_page(struct nr_load *l, const struct nr_flight *f)
+{
+	struct nr_load_pages *pages = &l->pages;
+
+	if (f->got > l->page)
+		nr_load_wrong(l, "more events than the limit");
+	if (f->got < l->page) {
+		pages->whole = 1;
+		l->ending = 1;
+		return;
+	}
+	if (nr_load_counts(l, f->due))
+		keep_page(pages, (double)(nr_now_ns() - f->due) / 1e6);
+	/* One that lies within a second would be asked for for ever. */
+	pages->until = pages->oldest < pages->until ? pages->oldest :
+	    pages->until - 1;
+}
+
+/* Where a page ends is all that must be known of its events. */
+static void
+note_time(struct nr_load *l, struct nr_view json)
+{
+	static const char name[] = "\"created_at\":";
+	const char *p = memmem(json.p, json.len, name, sizeof(name) - 1);
+	const char *end = json.p + json.len;
+	int64_t t = 0;
+
+	if (p == NULL) {
+		nr_load_wrong(l, "no event");
+		return;
+	}
+	for (p += sizeof(name) - 1; p < end && *p >= '0' && *p <= '9' &&
+	    t < INT64_MAX / 16; p++)
+		t = t * 10 + (*p - '0');
+	if (t > l->pages.until)
+		nr_load_wrong(l, "an event that is newer than was asked for");
+	else if (t > l->pages.oldest)
+		nr_load_wrong(l, "an event that is newer than the one before");
+	l->pages.oldest = t;
+}
+
+static void
 end_query(struct nr_load *l, struct nr_bench_peer *p, struct nr_flight *f,
     unsigned slot)
 {
 	struct nr_lane *lane = &l->lane[p->index];
 	char close_it[48];
 	struct nr_view v = { close_it, (size_t)snprintf(close_it,
-	    sizeof(close_it), "[\"CLOSE\",\"q%u.%u\"]", slot, f->serial) };
+	    sizeof(close_it), "[\"%s\",\"q%u.%u\"]", l->ask == NR_ASK_NEG ?
+	    "NEG-CLOSE" : "CLOSE", slot, f->serial) };
 
 	nr_load_done(l, NR_ROLE_QUERY, f->due);
 	/* The same question gets as many answers, where nothing is added. */
-	if (l->nids == 0 && !nr_mix_answered(l->mix, f->filter, f->got))
+	if (l->ask == NR_ASK_PAGE)
+		end_page(l, f);
+	else if (l->nids == 0 && !nr_mix_answered(l->mix, f->filter, f->got))
 		nr_load_wrong(l, "another number of events than before");
 	if (is_checked(l, lane, slot))
 		end_check(l);
 	end_flight(lane, f);
 	l->answered++;
-	if (!l->counting)
+	if (l->ask != NR_ASK_COUNT)
 		nr_load_need(nr_bench_send(p, &v, 1), "send");
 	go_on(l, p);
 }
@@ -450,7 +608,7 @@ take_event(struct nr_load *l, struct nr_bench_peer *p, const char *text,
 
 	l->events++;
 	if (lane->role == NR_ROLE_LISTEN)
-		take_delivery(l, text, len);
+		take_delivery(l, p, text, len);
 	if (lane->role == NR_ROLE_LISTEN || lane->role == NR_ROLE_CONNECT)
 		return;
 	f = query_of(l, p, text + 10, len - 10, &json, &slot);
@@ -461,6 +619,8 @@ take_event(struct nr_load *l, struct nr_bench_peer *p, const char *text,
 		return;
 	}
 	f->got++;
+	if (l->ask == NR_ASK_PAGE)
+		note_time(l, json);
 	if (is_checked(l, lane, slot) && json.len > 1) {
 		json.len--;		/* the bracket */
 		check_event(l, f, json);
@@ -489,10 +649,10 @@ take_eose(struct nr_load *l, struct nr_bench_peer *p, const char *text,
 		nr_load_wrong(l, "an EOSE of no query");
 }
 
-/* ["CLOSED","q1","blocked: ..."] */
+/* ["CLOSED","q1","blocked: ..."] or NEG-ERR; the id is at text + at. */
 static void
 take_closed(struct nr_load *l, struct nr_bench_peer *p, const char *text,
-    size_t len)
+    size_t len, size_t at)
 {
 	struct nr_lane *lane = &l->lane[p->index];
 	struct nr_flight *f;
@@ -501,7 +661,7 @@ take_closed(struct nr_load *l, struct nr_bench_peer *p, const char *text,
 
 	/* Who only connects or listens has its answer, and need not wait. */
 	lane->subscribed = 1;
-	f = query_of(l, p, text + 11, len - 11, &rest, &slot);
+	f = query_of(l, p, text + at, len - at, &rest, &slot);
 	if (f == NULL || nr_load_counts(l, f->due))
 		nr_load_refusal(l, text, len);
 	if (f == NULL)
@@ -532,6 +692,24 @@ take_count(struct nr_load *l, struct nr_bench_peer *p, const char *text,
 		continue;
 	(void)read_number(n, text + len, &count);
 	f->got = count;
+	end_query(l, p, f, slot);
+}
+
+/* ["NEG-MSG","q0.1","61..."] */
+static void
+take_ranges(struct nr_load *l, struct nr_bench_peer *p, const char *text,
+    size_t len)
+{
+	struct nr_flight *f;
+	struct nr_view rest;
+	unsigned slot;
+
+	f = query_of(l, p, text + 12, len - 12, &rest, &slot);
+	if (f == NULL || rest.len < 5 || memcmp(rest.p, "\"61", 3) != 0) {
+		nr_load_wrong(l, "a NEG-MSG that says nothing");
+		return;
+	}
+	f->got = rest.len;
 	end_query(l, p, f, slot);
 }
 
@@ -581,10 +759,17 @@ take_answer(struct nr_load *l, struct nr_bench_peer *p, const char *text,
 		take_ok(l, p, text, len);
 	else if (begins(text, len, "[\"EOSE\",\""))
 		take_eose(l, p, text, len);
-	else if (begins(text, len, "[\"COUNT\",\"") && l->counting)
+	else if (begins(text, len, "[\"COUNT\",\"") &&
+	    l->ask == NR_ASK_COUNT)
 		take_count(l, p, text, len);
+	else if (begins(text, len, "[\"NEG-MSG\",\"") &&
+	    l->ask == NR_ASK_NEG)
+		take_ranges(l, p, text, len);
 	else if (begins(text, len, "[\"CLOSED\",\""))
-		take_closed(l, p, text, len);
+		take_closed(l, p, text, len, 11);
+	else if (begins(text, len, "[\"NEG-ERR\",\"") &&
+	    l->ask == NR_ASK_NEG)
+		take_closed(l, p, text, len, 12);
 	else if (begins(text, len, "[\"AUTH\",\""))
 		prove(l, p, text, len);
 	else
@@ -625,6 +810,8 @@ nr_load_free(struct nr_load *l)
 	free(l->lane);
 	nr_peers_free(l->peers);
 	free(l->check.ids);
+	free(l->author);
+	free(l->pages.ms);
 	nr_buf_free(&l->tight);
 	free(l->ids);
 	free(l->times);

@@ -156,25 +156,39 @@ add_filter(struct nr_mix *m)
 	return rc != NR_OK ? rc : nr_buf_adds(b, "}");
 }
 
+/* Room for n filters, of which nothing is known yet. */
+static struct nr_mix *
+new_mix(unsigned n)
+{
+	struct nr_mix *m = calloc(1, sizeof(*m));
+
+	if (m == NULL)
+		return NULL;
+	m->n = n;
+	m->at = calloc(n + 1, sizeof(*m->at));
+	m->events = malloc((size_t)n * sizeof(*m->events));
+	if (m->at == NULL || m->events == NULL) {
+		nr_mix_free(m);
+		return NULL;
+	}
+	memset(m->events, 0xff, (size_t)n * sizeof(*m->events));
+	return m;
+}
+
 int
 nr_mix_new(struct nr_mix **out, const char *events, size_t len, unsigned n,
     uint64_t seed)
 {
-	struct nr_mix *m;
+	struct nr_mix *m = new_mix(n);
 	unsigned i;
 	int rc;
 
-	if ((m = calloc(1, sizeof(*m))) == NULL)
+	if (m == NULL)
 		return ENOMEM;
 	m->rng.state = seed;
-	m->n = n;
-	m->at = calloc(n + 1, sizeof(*m->at));
-	m->events = malloc((size_t)n * sizeof(*m->events));
-	rc = m->at == NULL || m->events == NULL ? ENOMEM :
-	    index_lines(m, events, len);
+	rc = index_lines(m, events, len);
 	for (i = 0; rc == NR_OK && i < n; i++) {
 		m->at[i] = m->text.len;
-		m->events[i] = UINT64_MAX;
 		rc = add_filter(m);
 	}
 	if (rc != NR_OK) {
@@ -182,6 +196,22 @@ nr_mix_new(struct nr_mix **out, const char *events, size_t len, unsigned n,
 		return rc;
 	}
 	m->at[n] = m->text.len;
+	*out = m;
+	return NR_OK;
+}
+
+int
+nr_mix_one(struct nr_mix **out, const char *filter)
+{
+	struct nr_mix *m = new_mix(1);
+
+	if (m == NULL)
+		return ENOMEM;
+	if (nr_buf_adds(&m->text, filter) != NR_OK) {
+		nr_mix_free(m);
+		return ENOMEM;
+	}
+	m->at[1] = m->text.len;
 	*out = m;
 	return NR_OK;
 }

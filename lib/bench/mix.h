@@ -27,6 +27,8 @@ struct nr_mix;
  */
 int	nr_mix_new(struct nr_mix **out, const char *events, size_t len,
 	    unsigned n, uint64_t seed);
+/* One filter, always; returns 0 or ENOMEM. */
+int	nr_mix_one(struct nr_mix **out, const char *filter);
 void	nr_mix_free(struct nr_mix *m);		/* NULL is allowed */
 
 /* Any one of the filters; returns which. */
