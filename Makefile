@@ -49,8 +49,6 @@ unit_src := $(sort $(wildcard tests/unit/*.c))
 units := $(unit_src:tests/unit/%.c=$B/unit/%)
 testtool_src := $(sort $(wildcard tests/tools/*.c))
 testtools := $(testtool_src:%.c=$B/%)
-benchtool_src := $(sort $(wildcard tests/bench/*.c))
-benchtools := $(benchtool_src:%.c=$B/%)
 
 fuzz_src := $(filter-out %/replay.c,$(sort $(wildcard tests/fuzz/*.c)))
 fuzzers := $(fuzz_src:%.c=$B/%)
@@ -82,9 +80,6 @@ libs_nr-bench := -lwebsockets -lssl
 $B/unit/%: $B/tests/unit/%.o $B/libnr.a
 	@mkdir -p $(@D)
 	$(CC) $(ldflags) $(LDFLAGS) -o $@ $^ $(libs) -lcmocka
-
-$(benchtools): $B/%: $B/%.o $B/libnr.a
-	$(CC) $(ldflags) $(LDFLAGS) -o $@ $^ $(libs) -lwebsockets -lssl
 
 $B/tests/tools/%: $B/tests/tools/%.o $B/libnr.a
 	$(CC) $(ldflags) $(LDFLAGS) -o $@ $^ $(libs)
@@ -132,19 +127,19 @@ $(modules): tests/node/package-lock.json
 	cd tests/node && npm ci --no-audit --no-fund --loglevel=error
 	touch $@
 
-test-built := all $(units) $(testtools) $(benchtools) $(fuzzers) $(preload) \
+test-built := all $(units) $(testtools) $(fuzzers) $(preload) \
 	$(modules)
 check-built: $(test-built)
 	NR_BUILD=$B prove --timer tests/ $(units)
 
 # Every figure beside its limit in the same run; see tests/bench/run.
 bench: deps
-	$(MAKE) all $(benchtools) $B/tests/tools/plugin
+	$(MAKE) all $B/tests/tools/plugin
 	NR_BUILD=$B tests/bench/run
 
 # Many subscribers, readers that stop, pages at depth; see tests/bench/load.
 load: test-deps $(modules)
-	$(MAKE) all $(benchtools)
+	$(MAKE) all
 	NR_BUILD=$B tests/bench/load
 
 # The tests of kills and faults at full length.
@@ -161,7 +156,7 @@ union: $(test-built)
 SOAK_SECONDS ?= 120
 SOAK_EVENTS ?= 100000
 soak: deps
-	$(MAKE) all $(benchtools)
+	$(MAKE) all
 	NR_BUILD=$B NR_SOAK_SECONDS=$(SOAK_SECONDS) \
 	    NR_SOAK_EVENTS=$(SOAK_EVENTS) tests/bench/soak
 
@@ -229,7 +224,6 @@ clean:
 	rm -rf build build-*
 
 -include $(unit_src:%.c=$B/%.d) $(testtool_src:%.c=$B/%.d) \
-	$(benchtool_src:%.c=$B/%.d) \
 	$(fuzz_src:%.c=$B/%.d) $B/tests/fuzz/replay.d \
 	$(lib_obj:.o=.d) $(prog_src:%.c=$B/%.d) $(tool_obj:.o=.d)
 

@@ -9,6 +9,7 @@ int	nr_bench_check(int argc, char *argv[]);
 int	nr_bench_gen(int argc, char *argv[]);
 int	nr_bench_load(int argc, char *argv[]);
 int	nr_bench_compare(int argc, char *argv[]);
+int	nr_bench_limits(int argc, char *argv[]);
 int	nr_bench_probe(int argc, char *argv[]);
 
 #endif

@@ -13,13 +13,16 @@
 #define GEN \
     "nr-bench gen [-q] [-n count] [--seed n] [--model network|churn]\n" \
     "           [--authors n] [--since time] [--until time] [-j threads]\n"
-#define LOADS "publish|query|count|fanout|connect|mixed|slow"
+#define LIMITS	"nr-bench limits [-d directory] [-f file]\n"
+#define LOADS \
+    "publish|query|count|fanout|connect|mixed|slow|pages|negentropy"
 #define LOAD \
     "nr-bench load " LOADS "\n" \
     "           [-q] [-c connections] [-f file] [-n count] [-w in-flight]\n" \
     "           [--auth] [--ca-file file] [--deflate] [--drip bytes]\n" \
-    "           [--filters n] [--rate n] [--seconds n] [--seed n]\n" \
-    "           [--timeout seconds] [--warm-up seconds] url\n"
+    "           [--filter json] [--filters n] [--group n] [--page n]\n" \
+    "           [--pid process] [--rate n] [--seconds n] [--seed n]\n" \
+    "           [--stalled n] [--timeout seconds] [--warm-up seconds] url\n"
 #define COMPARE \
     "nr-bench compare " LOADS "\n" \
     "           [--rounds n] [load's options] url url ...\n"
@@ -31,7 +34,8 @@
 #define NEXT	"       "
 
 static const char usage[] =
-    FIRST CHECK NEXT GEN NEXT LOAD NEXT COMPARE NEXT PROBE;
+    FIRST CHECK NEXT GEN NEXT LIMITS NEXT LOAD NEXT COMPARE NEXT
+    PROBE;
 
 static const struct {
 	const char *name;
@@ -40,6 +44,7 @@ static const struct {
 } verb[] = {
 	{ "check", nr_bench_check, FIRST CHECK },
 	{ "gen", nr_bench_gen, FIRST GEN },
+	{ "limits", nr_bench_limits, FIRST LIMITS },
 	{ "load", nr_bench_load, FIRST LOAD },
 	{ "compare", nr_bench_compare, FIRST COMPARE },
 	{ "probe", nr_bench_probe, FIRST PROBE },

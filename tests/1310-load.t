@@ -5,7 +5,7 @@
 nr-bench gen -q -n 3000 --seed 4 >all
 jq -c 'select(.kind == 1 and all(.tags[]; .[0] != "expiration"))' all >events
 serve() {
-	nr-serve -S "$1" --listen 127.0.0.1:0 2>log &
+	nr-serve -S "$@" --listen 127.0.0.1:0 2>log &
 	relay=$!
 	wait_for 10 grep -q serving log
 	url=ws://$(grep -oE '127.0.0.1:[0-9]+' log | head -1)
@@ -49,5 +49,46 @@ kill -KILL $relay
 wait $load
 is 'a relay that goes away: status 3'	3 "$(cat cut.rc)"
 ok 'with a report of what was until then' test "$(jq .queries cut)" -gt 0
+
+# What else a relay may be asked for.
+nr-bench gen -q -n 3000 --seed 4 >all
+nr-import -q -nn -S asked all >/dev/null
+ok 'a relay to be asked'	serve asked
+rc 0 'pages, to the end'	nr-bench load pages --page 70 "$url"
+is 'every event is on one'	true \
+    "$(jq --argjson n "$(nr-req -q --all --paginate "$url" 2>err | wc -l)" \
+        '.whole and .events >= $n and .events <= $n + 2 * .queries' out)"
+rc 0 'of one filter'	nr-bench load pages --page 10 --filter '{"kinds":[7]}' "$url"
+is 'nothing else'	true "$(jq --argjson n "$(jq -c 'select(.kind == 7)' \
+    all | wc -l)" '.events >= $n - 20 and .events <= $n + 2 * .queries' out)"
+rc 0 'one filter'		nr-bench load query -n 50 --filter '{"kinds":[1],"limit":7}' "$url"
+is 'asked for again and again'	350 "$(jq .events out)"
+rc 0 'reconciliations'		nr-bench load negentropy -n 50 --pid $relay "$url"
+is 'so many, and none is wrong'	'[50,0,0]' "$(jq -c '[.queries,.wrong,.refused]' out)"
+ok 'and what the relay took'	jq -e '.relay_memory > 100000 and .relay_cpu >= 0' out
+stop_relay() { kill $relay; wait $relay; }
+stop_relay
+ok 'one that is not open'	serve asked --set read=auth
+rc 1 'refuses them'		nr-bench load negentropy -n 5 "$url"
+is 'all'			5 "$(jq .refused out)"
+stop_relay
+for bad in 'pages --filter {"limit":3}' 'query --filter [' \
+    'publish --filter {}' 'fanout -f all -c 10 --group 3' \
+    'query -f all --stalled 2'; do
+	# shellcheck disable=SC2086
+	rc 2 "no such load: $bad"	nr-bench load $bad ws://127.0.0.1:1
+done
+
+# Groups: what is not asked for does not come, and does not go unnoticed.
+ok 'a relay for groups'		serve groups
+rc 0 'who follows an author'	nr-bench load fanout -c 20 --group 5 -n 30 -f all "$url"
+is 'gets what there is'		true "$(jq '.accepted > 10 and .deliveries == 5 * .accepted' out)"
+stop_relay
+
+rc 0 'the machine'		nr-bench limits -d . -f all
+is 'has its limits'		true "$(jq '[.cores, .verify_per_second,
+    .copy_bytes_per_second, .sync_per_second, .publish_per_second,
+    .query_per_second, .fanout_per_second] | all(. > 0)' out)"
+rc 2 'not with what is no event'	nr-bench limits -f /etc/passwd
 
 done_testing

@@ -1,7 +1,6 @@
 #!/bin/sh
 # make load in small: what does not depend on a quiet machine.
 . "${0%/*}/lib.sh"
-export PATH="$bin/tests/bench:$PATH"
 
 serve() {
 	rm -f ready
@@ -19,13 +18,17 @@ stop() {
 	is 'it ends well' 0 $?
 }
 
-nr-bench gen -q -n 12000 --authors 60 --seed 5 >events
+nr-bench gen -q -n 12000 --authors 60 --seed 5 | grep -v expiration >events
 serve store
-rc 0 'nothing is missing'	crowd -n 400 -g 20 -r 200 -s 3 -p $relay -f events "$url"
-is 'of what was published'	600 "$(jq .published out)"
-is 'to 20 each'			0 "$(jq '.delivered - 20 * .accepted' out)"
+crowd() {
+	nr-bench load fanout --group 20 --rate 200 --seconds 3 --pid $relay \
+	    -f events "$@" "$url"
+}
+rc 0 'nothing is missing'	crowd -c 400
+is 'of what was published'	true "$(jq '.publish.done | . > 590 and . < 602' out)"
+is 'to 20 each'			0 "$(jq '.deliveries - 20 * .accepted' out)"
 # Sanitizers take more.
-size=$(jq .bytes_per_connection out)
+size=$(jq .connection_memory out)
 note "a connection takes $size bytes"
 case $bin in
 *address*|*thread*) ;;
@@ -41,7 +44,7 @@ stopped=$!
 one_connection() { [ "$(figure nr_connections)" = 1 ]; }
 wait_for 10 one_connection
 kill -STOP $stopped
-rc 0 'nothing is missing beside them'	crowd -n 200 -g 20 -r 200 -s 3 -k 1 -f events "$url"
+rc 0 'nothing is missing beside them'	crowd -c 200 --stalled 1
 is 'and nobody else is lost'	0 "$(jq .lost_connections out)"
 kill -KILL $stopped
 stop
@@ -50,10 +53,16 @@ nr-bench gen -q -n 20000 --authors 1 --seed 7 >one
 nr-import -q -nn -S one.store <one >sum
 serve one.store
 author=$(head -1 one | jq -r .pubkey)
-pages -t 1 -l 100 "$author" "$url" >/dev/null
-rc 0 'all pages of an author'	pages -t 4 -l 100 "$author" "$url"
-note "$(cat out)"
-is 'are many'			4 "$(awk '$2 > 30' out | wc -l)"
-ok 'and those at the end not slower' awk 'NR == 1 { f = $3 } END { exit $3 > 4 * f + 5 }' out
+pages() {
+	nr-bench load pages --page 100 --filter "{\"authors\":[\"$author\"]}" \
+	    "$url"
+}
+pages >/dev/null
+rc 0 'all pages of an author'	pages
+note "$(jq -c .depths out)"
+is 'to the last one'		true "$(jq '.whole and .events > 15000' out)"
+is 'in ten parts'		10 "$(jq '.depths | length' out)"
+is 'of which the last is not slower' true \
+    "$(jq '.depths | .[9].p50 <= 4 * .[0].p50 + 5' out)"
 stop
 done_testing

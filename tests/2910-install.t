@@ -53,7 +53,7 @@ for p in $(cat names); do
 	usage_options "$p" >want
 	case $p in
 	nr-store)	verbs='stat check reindex delete compact' ;;
-	nr-bench)	verbs='check gen load compare probe' ;;
+	nr-bench)	verbs='check gen limits load compare probe' ;;
 	*)		verbs= ;;
 	esac
 	{ complete_words "$p" -

@@ -9,7 +9,7 @@ _nr() {
 		case $prog:$w in
 		nr-store:stat | nr-store:check | nr-store:reindex | \
 		nr-store:delete | nr-store:compact | nr-bench:check | \
-		nr-bench:gen | nr-bench:load | \
+		nr-bench:gen | nr-bench:limits | nr-bench:load | \
 		nr-bench:compare | nr-bench:probe)
 			verb=$w
 			break ;;
@@ -83,24 +83,29 @@ _nr() {
 			--pow --pow-time -P --progress -q --quiet -r --rejects
 			--help --version' ;;
 	nr-bench)
-		words='--help --version check gen load compare probe' ;;
+		words='--help --version check gen limits load compare probe' ;;
 	nr-bench:check)
 		words='--ca-file --json -K --key-fd --key-file --nip -q --quiet
 			--timeout --write --help --version' ;;
 	nr-bench:gen)
 		words='--authors -n --count -j --jobs --model -q --quiet
 			--seed --since --until --help --version' ;;
+	nr-bench:limits)
+		words='-d --directory -f --file --help --version' ;;
 	nr-bench:load)
-		words='--auth --ca-file --deflate -c --connections -n --count
-			--drip --filters -f --file -w --in-flight -q --quiet --rate
-			--seconds --seed --timeout --warm-up --help --version
-			publish query count fanout connect mixed slow' ;;
+		words='--auth --ca-file --deflate -c --connections -n --count --drip
+			--filter --filters -f --file --group -w --in-flight
+			--page --pid -q --quiet --rate --seconds --seed
+			--stalled --timeout --warm-up --help --version
+			publish query count fanout connect mixed slow pages
+			negentropy' ;;
 	nr-bench:compare)
-		words='--auth --ca-file --deflate -c --connections -n --count
-			--drip --filters -f --file -w --in-flight -q --quiet --rate
-			--rounds --seconds --seed --timeout --warm-up --help
-			--version publish query count fanout connect mixed
-			slow' ;;
+		words='--auth --ca-file --deflate -c --connections -n --count --drip
+			--filter --filters -f --file --group -w --in-flight
+			--page --pid -q --quiet --rate --rounds --seconds
+			--seed --stalled --timeout --warm-up --help --version
+			publish query count fanout connect mixed slow pages
+			negentropy' ;;
 	nr-bench:probe)
 		words='--ca-file --event --every -f --file -j --jobs -K
 			--key-file --key-fd --kinds --monitor --nip66 -q

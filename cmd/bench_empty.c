@@ -1,18 +1,19 @@
 /*
- * empty: a WebSocket server that does nothing: every EVENT gets its OK and
- * goes to every subscriber, every REQ an EOSE, and nothing is read, checked
- * or stored.  What libwebsockets and the load generator can do at most on
- * this machine, for make bench.
- *
- *	empty PORT
+ * A WebSocket server that does nothing: every EVENT gets its OK and goes to
+ * every subscriber, every REQ an EOSE, and nothing is read, checked or
+ * stored.
  */
-#include <signal.h>
+#include "bench_limits.h"
+
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <libwebsockets.h>
 
+#include "tool.h"
 #include "util/buf.h"
 #include "wire/frame.h"
 
@@ -25,22 +26,12 @@ struct session {
 
 static struct lws *subscriber[MAX_SUBSCRIBERS];
 static size_t nsubscribers;
-static volatile sig_atomic_t stopped;
-
-static void
-on_signal(int sig)
-{
-	(void)sig;
-	stopped = 1;
-}
 
 static void
 need(int rc)
 {
-	if (rc == 0)
-		return;
-	perror("empty");
-	exit(3);
+	if (rc != 0)
+		nr_die(rc, "the empty server");
 }
 
 static void
@@ -157,8 +148,8 @@ callback(struct lws *wsi, enum lws_callback_reasons reason, void *user,
 	}
 }
 
-int
-main(int argc, char *argv[])
+void
+nr_bench_empty(int ready)
 {
 	static const struct lws_protocols protocols[] = {
 		{ .name = "nostr", .callback = callback,
@@ -171,18 +162,16 @@ main(int argc, char *argv[])
 		.pt_serv_buf_size = 65536
 	};
 	struct lws_context *lws;
+	int port;
 
-	if (argc != 2) {
-		fprintf(stderr, "usage: empty port\n");
-		return 2;
-	}
-	info.port = (int)strtol(argv[1], NULL, 10);
-	signal(SIGTERM, on_signal);
 	lws_set_log_level(LLL_ERR, NULL);
 	if ((lws = lws_create_context(&info)) == NULL)
-		return 3;
-	while (!stopped && lws_service(lws, 0) >= 0)
+		nr_die(EADDRNOTAVAIL, "the empty server");
+	port = lws_get_vhost_listen_port(lws_get_vhost_by_name(lws,
+	    "default"));
+	if (write(ready, &port, sizeof(port)) != (ssize_t)sizeof(port))
+		nr_die(errno, "the empty server");
+	while (lws_service(lws, 0) >= 0)
 		;
-	lws_context_destroy(lws);
-	return 0;
+	exit(NR_EX_ENV);
 }
