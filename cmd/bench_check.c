@@ -453,9 +453,8 @@ nr_bench_check(int argc, char *argv[])
 			nr_quiet = 1;
 			break;
 		case TIMEOUT:
-			if (!nr_duration_parse(&c->timeout, optarg) ||
-			    c->timeout < 50 || c->timeout > 600000)
-				nr_bad_usage("--timeout: 50ms to 10m");
+			c->timeout = nr_duration(optarg, "--timeout", 50,
+			    600000);
 			break;
 		case WRITE:
 			c->write = 1;

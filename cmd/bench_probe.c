@@ -255,6 +255,19 @@ parse_kinds(struct probe *p, const char *list)
 	} while (*list++ == ',');
 }
 
+/* A request to vanish undoes all others: it comes last. */
+static void
+put_vanish_last(struct probe *p)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < p->nkinds; i++)
+		if (p->kind[i] != NR_KIND_VANISH)
+			p->kind[n++] = p->kind[i];
+	while (n < p->nkinds)
+		p->kind[n++] = NR_KIND_VANISH;
+}
+
 /* The one event of a file, valid, as a normal line. */
 static void
 read_event(struct probe *p, const char *path)
@@ -281,17 +294,6 @@ read_event(struct probe *p, const char *path)
 
 /* ---- the command line */
 
-static int64_t
-duration(const char *arg, const char *what, int64_t least, int64_t most)
-{
-	int64_t ms;
-
-	if (!nr_duration_parse(&ms, arg) || ms < least || ms > most)
-		nr_bad_usage("%s: not a time, too short or too long: %s",
-		    what, arg);
-	return ms;
-}
-
 static void
 check_options(const struct probe *p)
 {
@@ -310,6 +312,7 @@ prepare(struct probe *p, const struct nr_key_args *args, struct nr_key **key)
 	else if (p->write)
 		throw_away_key(key);
 	check_kinds(p);
+	put_vanish_last(p);
 	p->signer.key = *key;
 	must(nr_verifier_new(&p->verifier), "key");
 	p->signer.hasher = p->verifier;
@@ -374,8 +377,8 @@ nr_bench_probe(int argc, char *argv[])
 			p.event_file = optarg;
 			break;
 		case EVERY:
-			p.every_ms = duration(optarg, "--every", 1000,
-			    INT64_C(31) * 86400000);
+			p.every_ms = nr_duration(optarg, "--every", 1000,
+			    31 * NR_DAY_MS);
 			break;
 		case KINDS:
 			parse_kinds(&p, optarg);
@@ -387,7 +390,7 @@ nr_bench_probe(int argc, char *argv[])
 			p.nip66 = 1;
 			break;
 		case TIMEOUT:
-			p.timeout_ms = duration(optarg, "--timeout", 100,
+			p.timeout_ms = nr_duration(optarg, "--timeout", 100,
 			    600000);
 			break;
 		case WRITE:

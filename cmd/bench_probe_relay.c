@@ -322,6 +322,21 @@ class_of(const struct nr_fault *f)
 	}
 }
 
+/* Of a connection that could not be made. */
+static const char *
+class_of_link(const struct probe_relay *r, const struct nr_fault *why)
+{
+	static const char *const of[] = {
+		[NR_TLS_TRUSTED] = "tls", [NR_TLS_UNTRUSTED] = "untrusted",
+		[NR_TLS_WRONG_NAME] = "wrong-name",
+		[NR_TLS_EXPIRED] = "expired"
+	};
+
+	if (why->class == NR_FAULT_TLS)
+		return of[nr_peer_link(r->peer)->facts.fault];
+	return class_of(why);
+}
+
 /* No document is no failure; a server that fails is. */
 static void
 no_document(struct probe_relay *r, const struct nr_fault *why)
@@ -552,7 +567,7 @@ note_stored(struct probe_relay *r, unsigned kind)
 {
 	char hex[64];
 
-	if (nr_kind_ephemeral(kind) || kind == NR_KIND_DELETION)
+	if (nr_kind_ephemeral(kind) || nr_kind_request(kind))
 		return;
 	nr_hex_encode(hex, r->id, 32);
 	if (nr_buf_add(&r->stored, hex, 64) != NR_OK)
@@ -775,7 +790,7 @@ static void
 cannot_open(struct probe_relay *r, const struct nr_fault *why)
 {
 	take_link(r);
-	fail(r, link_phase(r, why), class_of(why), why->text);
+	fail(r, link_phase(r, why), class_of_link(r, why), why->text);
 	/* It speaks HTTP; what does it say of itself? */
 	if (why->class == NR_FAULT_HTTP)
 		next(r);

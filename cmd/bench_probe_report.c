@@ -242,12 +242,11 @@ put_writes(struct nr_buf *b, const struct probe_relay *r)
 		put_answer(b, &r->write);
 	else
 		put(b, "null");
-	put(b, ",\"kinds\":[");
+	put(b, ",\"kinds\":%s", r->nkinds > 0 ? "[" : "null");
 	for (i = 0; i < r->nkinds; i++) {
-		put(b, "%s", i > 0 ? "," : "");
 		put_answer(b, &r->kind[i]);
+		put(b, i + 1 < r->nkinds ? "," : "]");
 	}
-	put(b, "]");
 }
 
 static void

@@ -63,8 +63,14 @@ add_tags(struct probe_relay *r, struct nr_buf *b, unsigned kind)
 		must(nr_buf_adds(b, "[\"d\",\"nr-bench-probe\"],"));
 	if (kind == 4 || kind == NR_KIND_GIFT_WRAP || kind == 7)
 		must(nr_buf_addf(b, "[\"p\",\"%s\"],", pubkey));
-	if (kind == 6 || kind == 7)
+	if (kind == NR_KIND_DELETION || kind == 6 || kind == 7)
 		must(nr_buf_addf(b, "[\"e\",\"%s\"],", pubkey));
+	if (kind == NR_KIND_VANISH) {
+		must(nr_buf_adds(b, "[\"relay\","));
+		must(nr_buf_addjson(b, nr_peer_url(r->peer),
+		    strlen(nr_peer_url(r->peer))));
+		must(nr_buf_adds(b, "],"));
+	}
 	must(nr_buf_addf(b, "[\"expiration\",\"%lld\"]]",
 	    (long long)time(NULL) + LIFETIME));
 }

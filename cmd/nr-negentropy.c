@@ -769,8 +769,6 @@ finish(struct run *run)
 static void
 option(struct run *run, int ch)
 {
-	int64_t ms;
-
 	switch (ch) {
 	case OPT_BOTH:
 		run->directions |= NR_SYNC_DOWN | NR_SYNC_UP;
@@ -822,11 +820,8 @@ option(struct run *run, int ch)
 		run->stdio = 1;
 		break;
 	case OPT_TIMEOUT:
-		if (!nr_duration_parse(&ms, optarg) || ms < 1 ||
-		    ms > 86400000)
-			nr_bad_usage("--timeout: not a time up to a day: %s",
-			    optarg);
-		run->o.answer_ms = run->po.connect_ms = ms;
+		run->o.answer_ms = run->po.connect_ms = nr_duration(optarg,
+		    "--timeout", 1, NR_DAY_MS);
 		break;
 	case OPT_TRIES:
 		run->po.tries = (unsigned)nr_number(optarg, "--tries", 0,

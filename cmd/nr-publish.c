@@ -314,16 +314,6 @@ finish(struct run *run)
 	return st;
 }
 
-static int64_t
-duration(const char *arg, const char *what)
-{
-	int64_t ms;
-
-	if (!nr_duration_parse(&ms, arg) || ms <= 0)
-		nr_bad_usage("%s: not a time: %s", what, arg);
-	return ms;
-}
-
 static void
 option(struct run *run, int ch)
 {
@@ -361,16 +351,19 @@ option(struct run *run, int ch)
 		run->ca_file = optarg;
 		break;
 	case OPT_DEADLINE:
-		p->deadline = duration(optarg, "--deadline");
+		p->deadline = nr_duration(optarg, "--deadline", 1,
+		    NR_YEAR_MS);
 		break;
 	case OPT_GIVE_UP:
-		p->give_up = duration(optarg, "--give-up");
+		p->give_up = nr_duration(optarg, "--give-up", 1,
+		    NR_YEAR_MS);
 		break;
 	case OPT_MIN:
 		p->min = (unsigned)nr_number(optarg, "--min", 1, RELAYS_MAX);
 		break;
 	case OPT_PATIENCE:
-		p->patience = duration(optarg, "--patience");
+		p->patience = nr_duration(optarg, "--patience", 1,
+		    NR_YEAR_MS);
 		break;
 	case OPT_PRIVATE:
 		p->send_private = 1;
@@ -392,7 +385,8 @@ option(struct run *run, int ch)
 		run->resume = optarg;
 		break;
 	case OPT_TIMEOUT:
-		p->timeout = duration(optarg, "--timeout");
+		p->timeout = nr_duration(optarg, "--timeout", 1,
+		    NR_YEAR_MS);
 		break;
 	default:
 		if (!nr_key_option(&run->key, ch, optarg))

@@ -232,16 +232,6 @@ finish(struct req *q)
 
 /* ---- the command line ---- */
 
-static int64_t
-duration(const char *arg, const char *what, int64_t most)
-{
-	int64_t ms;
-
-	if (!nr_duration_parse(&ms, arg) || ms < 1 || ms > most)
-		nr_bad_usage("%s: not a time, or too long: %s", what, arg);
-	return ms;
-}
-
 /* A filter begins with a brace; anything else is a relay. */
 static void
 operands(struct req *q, struct nr_filter_args *args, char **operand, int n,
@@ -327,8 +317,8 @@ main(int argc, char *argv[])
 			q.ca_file = optarg;
 			break;
 		case CONNECT:
-			q.connect_ms = duration(optarg, "--connect-timeout",
-			    60000);
+			q.connect_ms = nr_duration(optarg,
+			    "--connect-timeout", 1, 60000);
 			break;
 		case COUNT:
 			q.mode = REQ_COUNT;
@@ -342,12 +332,12 @@ main(int argc, char *argv[])
 			info = 1;
 			break;
 		case MAX_TIME:
-			q.max_ms = duration(optarg, "--max-time",
-			    INT64_C(366) * 86400000);
+			q.max_ms = nr_duration(optarg, "--max-time", 1,
+			    NR_YEAR_MS);
 			break;
 		case OVERLAP:
-			q.overlap = duration(optarg, "--overlap",
-			    INT64_C(3660) * 86400000) / 1000;
+			q.overlap = nr_duration(optarg, "--overlap", 1,
+			    10 * NR_YEAR_MS) / 1000;
 			break;
 		case PAGINATE:
 			q.paginate = 1;
@@ -366,8 +356,8 @@ main(int argc, char *argv[])
 			q.stream = 1;
 			break;
 		case TIMEOUT:
-			q.timeout_ms = duration(optarg, "--timeout",
-			    INT64_C(86400000));
+			q.timeout_ms = nr_duration(optarg, "--timeout", 1,
+			    NR_DAY_MS);
 			break;
 		case TOTAL:
 			q.total = nr_number(optarg, "--total", 1, INT64_MAX);

@@ -267,9 +267,8 @@ main(int argc, char *argv[])
 			    NR_POW_MAX);
 			break;
 		case OPT_POW_TIME:
-			if (!nr_duration_parse(&run.pow.timeout, optarg))
-				nr_bad_usage("--pow-time: not a time: %s",
-				    optarg);
+			run.pow.timeout = nr_duration(optarg, "--pow-time", 1,
+			    NR_YEAR_MS);
 			break;
 		default:
 			if (!nr_key_option(&key, ch, optarg))

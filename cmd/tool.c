@@ -17,6 +17,7 @@
 
 #include "util/err.h"
 #include "util/number.h"
+#include "util/times.h"
 
 int nr_quiet;
 
@@ -277,6 +278,41 @@ uint64_t
 nr_size(const char *arg, const char *what, uint64_t least, uint64_t most)
 {
 	return in_range(parse(arg, what, "KMG"), arg, what, least, most);
+}
+
+/* In the largest unit that has no fraction; n is not 0. */
+static void
+show_duration(char text[24], int64_t ms)
+{
+	static const struct {
+		const char *name;
+		int64_t ms;
+	} unit[] = {
+		{ "d", NR_DAY_MS }, { "h", 3600000 }, { "m", 60000 },
+		{ "s", 1000 }, { "ms", 1 }
+	};
+	size_t i = 0;
+
+	while (ms % unit[i].ms != 0)
+		i++;
+	snprintf(text, 24, "%" PRId64 "%s", ms / unit[i].ms, unit[i].name);
+}
+
+int64_t
+nr_duration(const char *arg, const char *what, int64_t least, int64_t most)
+{
+	char from[24], to[24];
+	int64_t ms;
+
+	show_duration(from, least);
+	show_duration(to, most);
+	if (!nr_duration_parse(&ms, arg))
+		nr_bad_usage("%s: not a time from %s to %s: %s", what, from,
+		    to, arg);
+	if (ms < least || ms > most)
+		nr_bad_usage("%s: not from %s to %s: %s", what, from, to,
+		    arg);
+	return ms;
 }
 
 int

@@ -86,6 +86,16 @@ uint64_t nr_number(const char *arg, const char *what, uint64_t least,
 uint64_t nr_size(const char *arg, const char *what, uint64_t least,
 	    uint64_t most);
 
+/*
+ * Read an option's length of time (90s, 15m, or plain seconds) in
+ * milliseconds, or end with status 2.
+ */
+int64_t	nr_duration(const char *arg, const char *what, int64_t least,
+	    int64_t most);
+
+#define NR_DAY_MS	INT64_C(86400000)
+#define NR_YEAR_MS	(365 * NR_DAY_MS)	/* as good as for ever */
+
 /* Open a file for reading, "-" being stdin.  Returns 0 or errno. */
 int	nr_open_input(int *fd, const char *path);
 

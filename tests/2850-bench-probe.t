@@ -32,6 +32,10 @@ cert() {
 cert good IP:127.0.0.1 20200101000000Z 20491231000000Z
 cert expired IP:127.0.0.1 20200101000000Z 20200201000000Z
 cert other DNS:other.example.com 20200101000000Z 20491231000000Z
+cert early IP:127.0.0.1 20480101000000Z 20491231000000Z
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes \
+    -keyout self.key -out self.pem -days 30 -subj /CN=self \
+    -addext subjectAltName=IP:127.0.0.1 2>/dev/null
 
 # ---- the standard five, and usage
 url=ws://127.0.0.1:1
@@ -48,7 +52,11 @@ rc 2 'too many'				probe --write --kinds "$(seq -s, 65)" "$url"
 rc 2 'a monitor has a frequency'	probe --nip66 --monitor "$url"
 rc 2 'and writes drafts'		probe --every 1h --monitor "$url"
 rc 2 'not a time'			probe --timeout soon "$url"
+like 'it says which there are' '--timeout: not a time from 100ms to 10m: soon' err
 rc 2 'no time at all'			probe --timeout 0 "$url"
+like 'likewise'				'--timeout: not from 100ms to 10m: 0' err
+rc 2 'rounds have a bound'		probe --every 32d "$url"
+like 'and are told it'			'--every: not from 1s to 31d: 32d' err
 rc 2 'jobs have a bound'		probe -j 1001 "$url"
 rc 3 'a list that is not there'		probe -f none
 printf '# none\n\n' >none

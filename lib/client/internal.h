@@ -97,6 +97,9 @@ void	nr_tls_facts_session(struct nr_tls_facts *f, SSL *ssl);
 void	nr_tls_facts_certificate(struct nr_tls_facts *f, X509_STORE_CTX *x,
 	    const char *host);
 
+/* It is not trusted, for this reason: a code of X509_V_ERR_. */
+void	nr_tls_facts_distrust(struct nr_tls_facts *f, int why);
+
 /* ---- resolve.c */
 
 struct nr_lookup;

@@ -285,8 +285,7 @@ judge_certificate(struct nr_wire *w, X509_STORE_CTX *x, int ok)
 		ok = 0;
 	}
 	if (!ok && w != NULL && w->tls != NULL)
-		snprintf(w->tls->error, sizeof(w->tls->error), "%s",
-		    X509_verify_cert_error_string(e));
+		nr_tls_facts_distrust(w->tls, e);
 	if (!ok && w != NULL && w->distrust != NULL)
 		w->distrust(w, X509_verify_cert_error_string(e));
 	return !ok;

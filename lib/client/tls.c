@@ -71,6 +71,17 @@ nr_tls_facts_session(struct nr_tls_facts *f, SSL *ssl)
 }
 
 void
+nr_tls_facts_distrust(struct nr_tls_facts *f, int why)
+{
+	f->fault = why == X509_V_ERR_CERT_HAS_EXPIRED ? NR_TLS_EXPIRED :
+	    why == X509_V_ERR_HOSTNAME_MISMATCH ||
+	    why == X509_V_ERR_IP_ADDRESS_MISMATCH ? NR_TLS_WRONG_NAME :
+	    NR_TLS_UNTRUSTED;
+	snprintf(f->error, sizeof(f->error), "%s",
+	    X509_verify_cert_error_string(why));
+}
+
+void
 nr_tls_facts_certificate(struct nr_tls_facts *f, X509_STORE_CTX *x,
     const char *host)
 {

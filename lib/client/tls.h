@@ -11,6 +11,14 @@
 
 #define NR_TLS_TEXT	128
 
+/* What is wrong with a certificate: what was found first. */
+enum nr_tls_fault {
+	NR_TLS_TRUSTED,
+	NR_TLS_UNTRUSTED,	/* by its issuer: unknown, or itself; others */
+	NR_TLS_WRONG_NAME,
+	NR_TLS_EXPIRED
+};
+
 struct nr_tls_facts {
 	char	version[16];		/* as "TLSv1.3"; empty: not agreed */
 	char	cipher[64];		/* by OpenSSL's name */
@@ -18,7 +26,8 @@ struct nr_tls_facts {
 	int64_t	begins, expires;	/* of its time, Unix seconds */
 	int	name_ok;		/* made out to the URL's host */
 	char	issuer[NR_TLS_TEXT];	/* printable */
-	char	error[NR_TLS_TEXT];	/* why it is not trusted, or empty */
+	enum nr_tls_fault fault;
+	char	error[NR_TLS_TEXT];	/* the same in words, or empty */
 };
 
 #endif

@@ -115,7 +115,7 @@ const alice = new Author()
   is(timed, ['connect', 'upgrade', 'open', 'info', 'auth_offered', 'first_event', 'eose', 'ping', 'count', 'negentropy'], 'what is timed')
   ok(timed.every(k => l.ms[k] > 0 && l.ms[k] < 5000), 'in milliseconds', l.ms)
   ok(l.ms.open >= l.ms.connect + l.ms.upgrade, 'open has its parts in it', l.ms)
-  is([l.tls, l.write, l.kinds], [null, null, []], 'no TLS, nothing written')
+  is([l.tls, l.write, l.kinds], [null, null, null], 'no TLS, nothing written')
   ok(Math.abs(l.time - now()) < 60, 'the time')
 }
 {
@@ -130,7 +130,7 @@ const alice = new Author()
 }
 {
   const r = await probe(tlsUrl)
-  is([r.code, r.line.status, ...error(r.line)], [3, 'dead', 'tls', 'tls'], 'an authority that is not known')
+  is([r.code, r.line.status, ...error(r.line)], [3, 'dead', 'tls', 'untrusted'], 'an authority that is not known')
   ok(!r.line.tls.trusted && r.line.tls.name_ok && /issuer/.test(r.line.tls.error), 'is said', r.line.tls)
 }
 
@@ -148,6 +148,14 @@ const alice = new Author()
     const e = await run('nr-export', ['-S', store, '{"kinds":[1]}'])
     return e.out.split('\n').filter(x => x).length === 1
   }), 'what was stored is deleted again')
+}
+{
+  // The key of the probe vanishes when all else has been tried.
+  const open = await serve(scratch('open'))
+  const r = await probe('--write', '--kinds', '62,1,5', open.url)
+  is(r.line.kinds?.map(k => [k.kind, k.accepted, k.text]), [[1, true, null], [5, true, null], [62, true, null]], 'a request to vanish comes last')
+  const e = await run('nr-export', ['-S', scratch('open')])
+  is(e.out.split('\n').filter(x => x).map(x => JSON.parse(x).kind), [62], 'and is one')
 }
 {
   const event = alice.sign(20500, 'given')
@@ -191,7 +199,7 @@ const members = await serve(scratch('closed'), '--set', 'read=auth', '--set', 'w
 }
 
 // ---- one fault each
-const tls = { good: pem('good'), expired: pem('expired'), other: pem('other') }
+const tls = Object.fromEntries(['expired', 'other', 'early', 'self'].map(name => [name, pem(name)]))
 const faults = [
   ['a mock without a fault', {}, l => [l.status, l.error, l.problems], ['healthy', null, []]],
   ['what a mock supports', {}, l => [l.supports, l.auth.offered], [{ auth: false, count: false, negentropy: false }, false]],
@@ -252,12 +260,13 @@ const faults = [
 ]
 const mocks = await Promise.all(faults.map(f => mock(f[1])))
 const wrongCert = {
+  self: await mock({}, { tls: tls.self }), early: await mock({}, { tls: tls.early }),
   expired: await mock({}, { tls: tls.expired }), other: await mock({}, { tls: tls.other })
 }
 const hole = await raw(() => {})
 const cut = await raw(c => c.end())
 const notTls = mocks[0].url.replace('ws:', 'wss:')
-const extra = [wrongCert.expired.url, wrongCert.other.url, hole.url, cut.url, notTls, 'ws://no-such-name.invalid',
+const extra = [...Object.values(wrongCert).map(m => m.url), hole.url, cut.url, notTls, 'ws://no-such-name.invalid',
   hole.url.replace('ws:', 'wss:')]
 // All at once: a fault of one is not the others'.
 const all = await probe('--ca-file', 'ca.pem', '--timeout', '15s', ...mocks.map(m => m.url), ...extra)
@@ -272,12 +281,17 @@ faults.forEach(([name, , view, want], i) => {
 })
 {
   const l = lineOf(wrongCert.expired.url)
-  is([l.status, ...error(l), l.error.text], ['dead', 'tls', 'tls', 'certificate has expired'], 'an expired certificate')
+  is([l.status, ...error(l), l.error.text], ['dead', 'tls', 'expired', 'certificate has expired'], 'an expired certificate')
   is([l.tls.trusted, l.tls.name_ok, l.tls.expires], [false, true, Date.UTC(2020, 1, 1) / 1000], 'with its facts')
   is(l.tls.days_left, Math.floor((l.tls.expires - l.time) / 86400), 'days below nought')
   const o = lineOf(wrongCert.other.url)
-  is([o.status, ...error(o), o.tls.name_ok, o.tls.days_left > 0], ['dead', 'tls', 'tls', false, true], 'a certificate for another name')
+  is([o.status, ...error(o), o.tls.name_ok, o.tls.days_left > 0], ['dead', 'tls', 'wrong-name', false, true], 'a certificate for another name')
   ok(/mismatch/.test(o.error.text), 'says so', o.error)
+  const s = lineOf(wrongCert.self.url)
+  is([s.status, ...error(s), s.tls.trusted, s.tls.name_ok], ['dead', 'tls', 'untrusted', false, true], 'one that is signed by itself')
+  ok(/self.signed/.test(s.error.text), 'says so', s.error)
+  const e = lineOf(wrongCert.early.url)
+  is([e.status, ...error(e), e.error.text], ['dead', 'tls', 'untrusted', 'certificate is not yet valid'], 'one that is not valid yet')
   is(error(lineOf(hole.url)), ['upgrade', 'timeout'], 'a black hole')
   is(error(lineOf(hole.url.replace('ws:', 'wss:'))), ['tls', 'timeout'], 'by TLS')
   is(error(lineOf(cut.url))[0], 'upgrade', 'a port that hangs up')
