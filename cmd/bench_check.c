@@ -6,7 +6,6 @@
 #include "bench.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +24,7 @@
 /* In this order: what only reads, what publishes, what takes away. */
 static const struct check_statement *const all[] = {
 	check_info_list, check_form_list, check_filter_list,
-	check_more_list, check_sync_list, check_write_list,
+	check_more_list, check_sync_list, check_limits_list, check_write_list,
 	check_live_list, check_auth_list, check_delete_list,
 	check_last_list
 };
@@ -39,86 +38,6 @@ static const char *const word[] = {
 struct tally {
 	unsigned	n[3];		/* by result */
 };
-
-/* ---- verdicts */
-
-/* One printable line, cut at a character's end. */
-static void
-put(char out[CHECK_TEXT], const char *fmt, va_list ap)
-{
-	char text[2 * CHECK_TEXT];
-	struct nr_view v = { text, 0 };
-	char *p;
-
-	vsnprintf(text, sizeof(text), fmt, ap);
-	for (p = text; *p != '\0'; p++)
-		if ((unsigned char)*p < 0x20 || *p == 0x7f)
-			*p = '?';
-	v.len = strlen(text);
-	if (v.len >= CHECK_TEXT) {
-		v.len = CHECK_TEXT - 1;
-		while (v.len > 0 && (text[v.len] & 0xc0) == 0x80)
-			v.len--;
-	}
-	memcpy(out, text, v.len);
-	out[v.len] = '\0';
-}
-
-/* The first verdict is what counts, with what was expected then. */
-static int
-decide(struct check *c, enum check_result result, const char *fmt,
-    va_list ap)
-{
-	if (c->result == CHECK_PASS) {
-		c->result = result;
-		put(c->seen, fmt, ap);
-	}
-	return 0;
-}
-
-void
-check_expect(struct check *c, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	if (c->result == CHECK_PASS)
-		put(c->expected, fmt, ap);
-	va_end(ap);
-}
-
-void
-check_saw(struct check *c, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	if (c->result == CHECK_PASS)
-		put(c->seen, fmt, ap);
-	va_end(ap);
-}
-
-int
-check_fail(struct check *c, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	(void)decide(c, CHECK_FAIL, fmt, ap);
-	va_end(ap);
-	return 0;
-}
-
-int
-check_skip(struct check *c, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	(void)decide(c, CHECK_SKIP, fmt, ap);
-	va_end(ap);
-	return 0;
-}
 
 /* ---- reports */
 
@@ -179,19 +98,31 @@ report(struct check *c, const struct check_statement *s, struct tally *t)
 static void
 report_rest(struct check *c)
 {
+	const struct check_made *m;
 	size_t i;
-	unsigned accepted = 0;
+	unsigned accepted = 0, unknown = 0;
 
-	for (i = 0; i < c->nmade; i++)
-		accepted += c->made[i]->accepted &&
-		    c->made[i]->ev.kind != NR_KIND_AUTH;
-	if (accepted > 0)
-		nr_warn("%u event%s accepted; %u request%s to delete or to "
-		    "vanish %s, %u other event%s could not be removed (tag t "
-		    "\"%s\")", accepted, accepted == 1 ? " was" : "s were",
-		    c->requests, NR_S(c->requests),
-		    c->requests == 1 ? "stays" : "stay", c->left,
-		    NR_S(c->left), c->tag);
+	for (i = 0; i < c->nmade; i++) {
+		m = c->made[i];
+		if (m->ev.kind == NR_KIND_AUTH)
+			continue;
+		accepted += m->accepted;
+		unknown += m->sent && !m->accepted && !m->refused;
+	}
+	if (c->passing > 0)
+		nr_warn("check: the relay kept %u ephemeral event%s of ours; "
+		    "it was asked to delete %s", c->passing, NR_S(c->passing),
+		    c->passing == 1 ? "it" : "them");
+	if (unknown > 0)
+		nr_warn("check: %u event%s no OK: the relay may have %s",
+		    unknown, unknown == 1 ? " got" : "s got", unknown == 1 ?
+		    "it" : "them");
+	if (accepted + unknown + c->passing > 0)
+		nr_warn("check: %u event%s accepted; %u request%s to delete "
+		    "or to vanish %s, %u other event%s could not be removed "
+		    "(tag t \"%s\")", accepted, accepted == 1 ? " was" :
+		    "s were", c->requests, NR_S(c->requests), c->requests ==
+		    1 ? "stays" : "stay", c->left, NR_S(c->left), c->tag);
 }
 
 /* ---- one after the other */
@@ -202,6 +133,7 @@ begin(struct check *c, const struct check_statement *s)
 	c->now = s;
 	c->result = CHECK_PASS;
 	c->expected[0] = c->seen[0] = '\0';
+	c->brief = 0;
 	c->start = nr_now_ms();
 	c->deadline = c->start + c->timeout;
 }
@@ -238,7 +170,7 @@ settle(struct check *c)
 	unsigned i;
 
 	for (i = 0; i < CHECK_LINKS; i++)
-		if (c->result == CHECK_FAIL)
+		if (c->result == CHECK_FAIL || c->brief)
 			check_drop(&c->link[i]);
 		else
 			check_settle(&c->link[i]);
@@ -262,18 +194,29 @@ run_list(struct check *c, const struct check_statement *s, struct tally *t,
 	}
 }
 
+static const char *
+summary(const struct tally *t, char out[128])
+{
+	unsigned n = t->n[CHECK_PASS] + t->n[CHECK_FAIL] + t->n[CHECK_SKIP];
+
+	snprintf(out, 128, "%u statement%s: %u ok, %u skipped, %u failed", n,
+	    NR_S(n), t->n[CHECK_PASS], t->n[CHECK_SKIP], t->n[CHECK_FAIL]);
+	return out;
+}
+
 /* The end of TAP's lines. */
 static void
 report_plan(struct check *c, const struct tally *t)
 {
-	char plan[64];
+	char plan[192], text[128];
 
+	(void)summary(t, text);
 	if (c->signals.last != 0)
-		snprintf(plan, sizeof(plan), "Bail out! signal %d\n",
-		    c->signals.last);
+		snprintf(plan, sizeof(plan), "# %s\nBail out! signal %d\n",
+		    text, c->signals.last);
 	else
-		snprintf(plan, sizeof(plan), "1..%u\n", t->n[CHECK_PASS] +
-		    t->n[CHECK_FAIL] + t->n[CHECK_SKIP]);
+		snprintf(plan, sizeof(plan), "# %s\n1..%u\n", text,
+		    t->n[CHECK_PASS] + t->n[CHECK_FAIL] + t->n[CHECK_SKIP]);
 	nr_outs(plan);
 	nr_out_flush();
 }
@@ -286,11 +229,12 @@ run(struct check *c)
 	};
 	struct tally t = { { 0 } };
 	int has_hay = 0;
+	char text[128];
 	size_t i;
 
 	begin(c, &setup);
 	if (check_link(c, 0) == NULL) {
-		nr_warn("%s: %s", c->operand, c->seen);
+		nr_warn("check: %s: %s", c->operand, c->seen);
 		return NR_EX_ENV;
 	}
 	check_info(c);
@@ -301,6 +245,8 @@ run(struct check *c)
 	begin(c, &setup);
 	check_clean(c);
 	report_rest(c);
+	nr_warn("check: %s%s", summary(&t, text), c->signals.last != 0 ?
+	    ", then broken off" : "");
 	return t.n[CHECK_FAIL] > 0 ? NR_EX_NO : NR_EX_OK;
 }
 
@@ -400,6 +346,50 @@ finish(struct check *c)
 	nr_buf_free(&c->doc);
 }
 
+static int
+has_statements(unsigned nip)
+{
+	const struct check_statement *s;
+	size_t i;
+
+	for (i = 0; i < NLISTS; i++)
+		for (s = all[i]; s->id != NULL; s++)
+			if (s->nip == nip)
+				return 1;
+	return 0;
+}
+
+/*
+ * What was asked for and is not there is told.  If that is all of it, there
+ * is nothing that a status 0 could mean.
+ */
+static void
+know_nips(struct check *c)
+{
+	struct nr_buf b = { 0 };
+	unsigned i, some = 0;
+
+	for (i = 0; i < CHECK_NIPS; i++)
+		if (c->nip[i] && has_statements(i))
+			some = 1;
+		else if (c->nip[i])
+			check_need(nr_buf_addf(&b, "%sNIP-%02u", b.len > 0 ?
+			    ", " : "", i));
+	check_need(nr_buf_add(&b, "", 1));
+	if (b.len > 1)
+		nr_warn("check: no statements about %s", b.p);
+	if (!some && !c->json) {
+		nr_outs("1..0 # SKIP no statements about ");
+		nr_outs(b.p);
+		nr_outs("\n");
+	}
+	nr_buf_free(&b);
+	if (some)
+		return;
+	nr_out_close();
+	exit(NR_EX_USAGE);
+}
+
 /* A number, or several with commas. */
 static void
 take_nips(struct check *c, const char *arg)
@@ -467,6 +457,8 @@ nr_bench_check(int argc, char *argv[])
 		nr_usage();
 	c->operand = argv[optind];
 	nr_relay_operand(&c->url, c->operand);
+	if (c->some_nips)
+		know_nips(c);
 	c->own_key = nr_key_load(&key);
 	prepare(c);
 	status = run(c);

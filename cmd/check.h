@@ -2,6 +2,7 @@
  * check.h - nr-bench check: what its files know of each other.
  *
  *	bench_check.c	options, the order of things, reports
+ *	check_text.c	verdicts, and what is told of what a relay says
  *	check_link.c	connections, and what a relay may never say on one
  *	check_made.c	events of ours, until they are deleted
  *	check_ask.c	questions and their answers
@@ -45,6 +46,8 @@
 #define CHECK_FILTERS	4	/* of a subscription that are known */
 #define CHECK_SUBID	80
 #define CHECK_WORK	18	/* bits that we are willing to give */
+#define CHECK_PATIENCE	3	/* full waits in vain, of a sort, in a row */
+#define CHECK_IN_VAIN	12	/* and in a run */
 #define CHECK_NIPS	128	/* numbers of an information document */
 
 enum check_result { CHECK_PASS, CHECK_FAIL, CHECK_SKIP };
@@ -76,6 +79,19 @@ struct check_sub {
 	size_t			 ngot;
 };
 
+/* What is waited for. */
+enum check_sort {
+	CHECK_OF_OPEN,		/* a connection */
+	CHECK_OF_REQ,
+	CHECK_OF_EVENT,		/* OK */
+	CHECK_OF_COUNT,
+	CHECK_OF_NEG,
+	CHECK_OF_LIVE,		/* an event of a subscription */
+	CHECK_OF_AUTH,		/* a challenge */
+	CHECK_OF_PROOF,		/* OK to what answers it */
+	CHECK_SORTS
+};
+
 struct check;
 
 struct check_link {
@@ -96,6 +112,8 @@ struct check_link {
 struct check_made {
 	unsigned		 key;
 	int			 sent, accepted, refused;
+	int			 there;		/* it came when asked for */
+	int			 kept;		/* ephemeral, and there yet */
 	char			*line;
 	size_t			 len;
 	struct nr_event		 ev;		/* borrows from line */
@@ -172,6 +190,7 @@ struct check {
 	unsigned		 work;	/* bits of it that it wants */
 	struct check_made	*made[CHECK_MADE];
 	size_t			 nmade;
+	unsigned		 passing;	/* ephemeral, and kept */
 	unsigned		 left;		/* could not be removed */
 	unsigned		 requests;	/* to delete, that stay */
 
@@ -180,12 +199,23 @@ struct check {
 	int64_t			 start, deadline;
 	enum check_result	 result;
 	char			 expected[CHECK_TEXT], seen[CHECK_TEXT];
+	int			 brief;		/* it was not waited for long */
 
+	unsigned		 in_vain[CHECK_SORTS];	/* full waits in a row */
+	unsigned		 in_vain_all[CHECK_SORTS];	/* of the run */
+	int			 told[CHECK_SORTS];	/* that patience ended */
 	char			 fault[CHECK_FAULTS][CHECK_TEXT];
 	uint64_t		 checked[CHECK_FAULTS];
 };
 
-/* ---- verdicts; texts become printable and are cut */
+/* ---- verdicts (check_text.c); texts become printable and are cut */
+
+/*
+ * Write len bytes of text, or as many characters of it as there is room
+ * for, to out: what is no UTF-8 becomes U+FFFD, control characters become
+ * \u001b and the like.  What is printable stays as it is.  Returns out.
+ */
+char	*check_printable(char *out, size_t size, const char *text, size_t len);
 
 void	check_expect(struct check *c, const char *fmt, ...)
 	    __attribute__((format(printf, 2, 3)));
@@ -196,6 +226,8 @@ int	check_fail(struct check *c, const char *fmt, ...)
 	    __attribute__((format(printf, 2, 3)));
 int	check_skip(struct check *c, const char *fmt, ...)
 	    __attribute__((format(printf, 2, 3)));
+/* What a message says, in few words. */
+const char *check_show(const struct check_msg *m, char out[CHECK_TEXT]);
 /* Our own failures: memory, mostly. */
 void	check_need(int rc);
 
@@ -235,6 +267,25 @@ struct check_sub *check_sub_find(struct check_link *l, const char *id,
 struct check_msg *check_wait(struct check_link *l,
 	    int (*want)(const struct check_msg *m, const void *arg),
 	    const void *arg, int64_t until);
+/*
+ * The same for what must come.  Where things of this sort did not come
+ * CHECK_PATIENCE times in a row, or CHECK_IN_VAIN times in a run, it is
+ * waited for briefly.
+ */
+struct check_msg *check_await(struct check_link *l, enum check_sort sort,
+	    int (*want)(const struct check_msg *m, const void *arg),
+	    const void *arg);
+/*
+ * The verdict where that gave NULL: failed, or, as it was not waited for,
+ * skipped.
+ * what	    is missing: "no OK"
+ * Returns  0
+ */
+int	check_missed(struct check_link *l, const char *what);
+/* How long such a thing may take: a time of nr_now_ms(). */
+int64_t	check_until(const struct check *c, enum check_sort sort);
+/* It was waited for, until then, and came or did not. */
+void	check_waited(struct check_link *l, enum check_sort sort, int came);
 /* What is wrong where nothing came: silence, or a connection's end. */
 const char *check_why(const struct check_link *l, char out[CHECK_TEXT]);
 /* Run the loop until then. */
@@ -354,9 +405,6 @@ const struct check_msg *check_auth(struct check_link *l, unsigned key,
 /* Is there a challenge?  No: skipped. */
 int	check_challenge(struct check_link *l);
 
-/* What a message says, in few words. */
-const char *check_show(const struct check_msg *m, char out[CHECK_TEXT]);
-
 int	check_is_ok(const struct check_msg *m, const void *id32);
 int	check_is_live(const struct check_msg *m, const void *id32);
 int	check_is_end(const struct check_msg *m, const void *subid);
@@ -378,7 +426,7 @@ int	check_limit_is(const struct check *c, const char *name, int value);
 /* ---- statements */
 
 extern const struct check_statement check_filter_list[], check_form_list[],
-	    check_info_list[], check_write_list[],
+	    check_info_list[], check_limits_list[], check_write_list[],
 	    check_live_list[], check_delete_list[], check_auth_list[],
 	    check_more_list[], check_sync_list[], check_last_list[];
 

@@ -76,22 +76,6 @@ check_is_policy(struct check *c, const struct check_msg *m)
 	return 0;
 }
 
-const char *
-check_show(const struct check_msg *m, char out[CHECK_TEXT])
-{
-	size_t i, n = m->len < 160 ? m->len : 160;
-
-	memcpy(out, m->text, n);
-	for (i = 0; i < n; i++)
-		if ((unsigned char)out[i] < 0x20 || out[i] == 0x7f)
-			out[i] = ' ';
-	/* Not half of a character. */
-	while (n > 0 && n < m->len && (m->text[n] & 0xc0) == 0x80)
-		n--;
-	out[n] = '\0';
-	return out;
-}
-
 /* ---- AUTH */
 
 /*
@@ -111,25 +95,29 @@ provoke(struct check_link *l)
 int
 check_challenge(struct check_link *l)
 {
+	struct check *c = l->check;
+	int patient = check_until(c, CHECK_OF_AUTH) == c->deadline;
+
 	if (l->challenge_len == 0)
-		(void)check_wait(l, is_challenge, NULL, nr_now_ms() + 500);
-	if (l->challenge_len == 0)
+		(void)check_wait(l, is_challenge, NULL, patient ?
+		    nr_now_ms() + 500 : check_until(c, CHECK_OF_AUTH));
+	if (l->challenge_len == 0 && patient)
 		provoke(l);
+	check_waited(l, CHECK_OF_AUTH, l->challenge_len > 0);
 	if (l->challenge_len > 0)
 		return 1;
-	return check_skip(l->check, "no challenge has come");
+	return check_skip(c, "no challenge has come");
 }
 
 static const struct check_msg *
-await_ok(struct check_link *l, struct check_made *m)
+await_ok(struct check_link *l, struct check_made *m, enum check_sort sort)
 {
 	const struct check_msg *ok;
-	char why[CHECK_TEXT];
 
 	m->sent = 1;
-	ok = check_wait(l, check_is_ok, m->ev.id, 0);
+	ok = check_await(l, sort, check_is_ok, m->ev.id);
 	if (ok == NULL) {
-		check_fail(l->check, "no OK: %s", check_why(l, why));
+		(void)check_missed(l, "no OK");
 		return NULL;
 	}
 	m->accepted |= ok->a.accepted;
@@ -149,7 +137,7 @@ check_auth(struct check_link *l, unsigned key, unsigned kind, int64_t at,
 	m = check_make(l->check, key, kind, at, tags, "");
 	if (!check_sayf(l, "[\"AUTH\",%.*s]", (int)m->len, m->line))
 		return NULL;
-	return await_ok(l, m);
+	return await_ok(l, m, CHECK_OF_PROOF);
 }
 
 /* With the user's own key. */
@@ -166,7 +154,7 @@ auth_own(struct check_link *l)
 	m = check_keep(c, CHECK_KEYS, &b);
 	if (!check_sayf(l, "[\"AUTH\",%.*s]", (int)m->len, m->line))
 		return NULL;
-	return await_ok(l, m);
+	return await_ok(l, m, CHECK_OF_PROOF);
 }
 
 int
@@ -234,11 +222,13 @@ gather(struct check_link *l, struct check_got *g)
 {
 	struct answering a = { g->id, g };
 	const struct check_msg *m;
-	char why[CHECK_TEXT];
+	char what[64];
 
 	g->n = 0;
-	while ((m = check_wait(l, is_answer, &a, 0)) != NULL) {
+	while ((m = check_wait(l, is_answer, &a, check_until(l->check,
+	    CHECK_OF_REQ))) != NULL) {
 		if (m->a.verb != NR_ANSWER_EVENT) {
+			check_waited(l, CHECK_OF_REQ, 1);
 			g->end = m->a.verb == NR_ANSWER_EOSE ? CHECK_EOSE :
 			    CHECK_CLOSED;
 			g->last = m;
@@ -248,8 +238,10 @@ gather(struct check_link *l, struct check_got *g)
 			g->event[g->n] = m;
 		g->n++;
 	}
-	return check_fail(l->check, "no EOSE after %zu events: %s", g->n,
-	    check_why(l, why));
+	check_waited(l, CHECK_OF_REQ, 0);
+	snprintf(what, sizeof(what), "no EOSE after %zu event%s", g->n,
+	    g->n == 1 ? "" : "s");
+	return check_missed(l, what);
 }
 
 int
@@ -466,8 +458,9 @@ check_publish(struct check_link *l, struct check_made *m)
 	int again = 0;
 
 	do {
-		if (!check_sayf(l, "[\"EVENT\",%.*s]", (int)m->len, m->line) ||
-		    (ok = await_ok(l, m)) == NULL)
+		if (!check_sayf(l, "[\"EVENT\",%.*s]", (int)m->len, m->line))
+			return NULL;
+		if ((ok = await_ok(l, m, CHECK_OF_EVENT)) == NULL)
 			return NULL;
 		if (ok->a.accepted || again++ ||
 		    !nr_answer_prefix(ok->a.text, "auth-required"))

@@ -102,8 +102,9 @@ bad_signature(struct check *c, const struct check_statement *s)
 	check_spoil(m, m->len - 10);
 	if (!check_sayf(l, "[\"AUTH\",%.*s]", (int)m->len, m->line))
 		return;
-	if ((ok = check_wait(l, check_is_ok, m->ev.id, 0)) == NULL)
-		(void)check_fail(c, "no OK");
+	ok = check_await(l, CHECK_OF_PROOF, check_is_ok, m->ev.id);
+	if (ok == NULL)
+		(void)check_missed(l, "no OK");
 	else
 		want_ok(c, ok, 0);
 }
@@ -138,8 +139,8 @@ not_published(struct check *c, const struct check_statement *s)
 	if (l == NULL || !check_query(l, s->id, s->filters, &g) ||
 	    check_publish(l, m) == NULL || !check_store(l, after))
 		return;
-	if (check_wait(l, check_is_live, after->ev.id, 0) == NULL)
-		(void)check_fail(c, "nor of kind 21475");
+	if (check_await(l, CHECK_OF_LIVE, check_is_live, after->ev.id) == NULL)
+		(void)check_missed(l, "nor of kind 21475");
 	else if (check_wait(l, check_is_live, m->ev.id, 1) != NULL)
 		(void)check_fail(c, "it came");
 	else
@@ -166,9 +167,9 @@ put(struct check_link *l, struct check_made *m)
 	if (!check_sayf(l, "[\"EVENT\",%.*s]", (int)m->len, m->line))
 		return NULL;
 	m->sent = 1;
-	ok = check_wait(l, check_is_ok, m->ev.id, 0);
+	ok = check_await(l, CHECK_OF_EVENT, check_is_ok, m->ev.id);
 	if (ok == NULL)
-		(void)check_fail(l->check, "no OK");
+		(void)check_missed(l, "no OK");
 	else
 		m->accepted |= ok->a.accepted;
 	return ok;
@@ -292,8 +293,8 @@ from_stranger(struct check *c, const struct check_statement *s)
 	if (!check_sayf(l, "[\"REQ\",\"wraps\",{\"kinds\":[1059],\"#h\":"
 	    "[\"%s-w\"]}]", c->tag))
 		return;
-	if (check_wait(l, check_is_end, "wraps", 0) == NULL)
-		(void)check_fail(c, "no answer");
+	if (check_await(l, CHECK_OF_REQ, check_is_end, "wraps") == NULL)
+		(void)check_missed(l, "no answer");
 	else if ((got = check_wait(l, check_is_live, m->ev.id, 1)) != NULL)
 		(void)check_fail(c, "%s", check_show(got, shown));
 }
@@ -348,9 +349,9 @@ counted(struct check *c, const struct check_statement *s)
 	if (!check_sayf(l, "[\"COUNT\",\"wraps\",{\"kinds\":[1059],\"#h\":"
 	    "[\"%s-w\"]}]", c->tag))
 		return;
-	n = check_wait(l, check_is_count, "wraps", 0);
+	n = check_await(l, CHECK_OF_COUNT, check_is_count, "wraps");
 	if (n == NULL)
-		(void)check_fail(c, "no answer");
+		(void)check_missed(l, "no answer");
 	else if (n->a.verb == NR_ANSWER_COUNT && n->a.count > 0)
 		(void)check_fail(c, "%s", check_show(n, shown));
 }
@@ -379,8 +380,8 @@ live(struct check *c, const struct check_statement *s)
 	    "for all");
 	if ((from = check_link(c, 0)) == NULL || !check_store(from, m))
 		return;
-	if (check_wait(l, check_is_live, m->ev.id, 0) == NULL) {
-		(void)check_fail(c, "what is for all did not come either");
+	if (check_await(l, CHECK_OF_LIVE, check_is_live, m->ev.id) == NULL) {
+		(void)check_missed(l, "what is for all did not come either");
 		return;
 	}
 	for (i = 0; i < l->n; i++)

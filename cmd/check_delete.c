@@ -248,9 +248,9 @@ ephemeral(struct check *c, const struct check_statement *s)
 	struct check_got g;
 
 	if (l != NULL && check_query(l, NULL, s->filters, &g) &&
-	    check_store(l, m) &&
-	    check_wait(l, check_is_live, m->ev.id, 0) == NULL)
-		(void)check_fail(c, "it did not come");
+	    check_store(l, m) && check_await(l, CHECK_OF_LIVE, check_is_live,
+	    m->ev.id) == NULL)
+		(void)check_missed(l, "it did not come");
 }
 
 /* ---- NIP-62: by key 2, who has nothing to lose any more */
@@ -260,7 +260,7 @@ vanish(struct check *c, const char *relay)
 {
 	char tags[128];
 
-	snprintf(tags, sizeof(tags), "![\"relay\",\"%s\"]", relay);
+	snprintf(tags, sizeof(tags), "[\"relay\",\"%s\"]", relay);
 	return check_make(c, 2, NR_KIND_VANISH, c->began, tags, "");
 }
 

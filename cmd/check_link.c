@@ -173,21 +173,82 @@ check_extend(struct check *c)
 		c->deadline = nr_now_ms() + c->timeout;
 }
 
+/* ---- patience, which ends */
+
+static int
+is_patient(const struct check *c, enum check_sort sort)
+{
+	return c->in_vain[sort] < CHECK_PATIENCE &&
+	    c->in_vain_all[sort] < CHECK_IN_VAIN;
+}
+
+int64_t
+check_until(const struct check *c, enum check_sort sort)
+{
+	int64_t brief = c->timeout / 25;
+
+	if (is_patient(c, sort))
+		return c->deadline;
+	brief = nr_now_ms() + (brief < 20 ? 20 : brief > 250 ? 250 : brief);
+	return brief < c->deadline ? brief : c->deadline;
+}
+
+static void
+say_patience_ends(const struct check *c, enum check_sort sort)
+{
+	static const char *const name[] = {
+		[CHECK_OF_OPEN] = "connection",
+		[CHECK_OF_REQ] = "EOSE or CLOSED to a REQ",
+		[CHECK_OF_EVENT] = "OK to an EVENT",
+		[CHECK_OF_COUNT] = "answer to a COUNT",
+		[CHECK_OF_NEG] = "answer to a negentropy message",
+		[CHECK_OF_LIVE] = "live event",
+		[CHECK_OF_AUTH] = "AUTH challenge",
+		[CHECK_OF_PROOF] = "OK to an AUTH"
+	};
+
+	nr_warn("check: several times no %s in time (%lld ms): from now on it "
+	    "is waited for briefly, and what needs it is skipped", name[sort],
+	    (long long)c->timeout);
+}
+
+void
+check_waited(struct check_link *l, enum check_sort sort, int came)
+{
+	struct check *c = l->check;
+
+	/* A connection's end, or a signal, says nothing of patience. */
+	if (!came && (l->over || c->deadline == 0))
+		return;
+	c->brief = !came && !is_patient(c, sort);
+	if (came)
+		c->in_vain[sort] = 0;
+	if (came || c->brief)
+		return;
+	c->in_vain[sort]++;
+	c->in_vain_all[sort]++;
+	if (!is_patient(c, sort) && !c->told[sort]) {
+		c->told[sort] = 1;
+		say_patience_ends(c, sort);
+	}
+}
+
 struct check_link *
 check_link(struct check *c, unsigned i)
 {
 	struct check_link *l = &c->link[i];
-	char why[CHECK_TEXT];
+	int64_t until = check_until(c, CHECK_OF_OPEN);
 
 	if (l->over)
 		check_drop(l);
 	if (l->peer == NULL)
 		begin(l);
-	while (!l->open && !l->over && nr_now_ms() < c->deadline)
-		check_spin(c, c->deadline);
+	while (!l->open && !l->over && nr_now_ms() < until)
+		check_spin(c, until);
+	check_waited(l, CHECK_OF_OPEN, l->open);
 	if (l->open)
 		return l;
-	check_fail(c, "no connection: %s", check_why(l, why));
+	(void)check_missed(l, "no connection");
 	return NULL;
 }
 
@@ -208,6 +269,17 @@ check_why(const struct check_link *l, char out[CHECK_TEXT])
 		snprintf(out, CHECK_TEXT, "nothing within %lld ms",
 		    (long long)l->check->timeout);
 	return out;
+}
+
+int
+check_missed(struct check_link *l, const char *what)
+{
+	char why[CHECK_TEXT];
+
+	if (l->check->brief && !l->over)
+		return check_skip(l->check, "%s, as before: not waited for "
+		    "any longer", what);
+	return check_fail(l->check, "%s: %s", what, check_why(l, why));
 }
 
 /* It is not heard of again, but what was on its way may still come. */
@@ -347,5 +419,16 @@ check_wait(struct check_link *l,
 	while ((m = take(l, want, arg, &from)) == NULL && l->open &&
 	    nr_now_ms() < until && l->check->deadline != 0)
 		check_spin(l->check, until);
+	return m;
+}
+
+struct check_msg *
+check_await(struct check_link *l, enum check_sort sort,
+    int (*want)(const struct check_msg *m, const void *arg), const void *arg)
+{
+	struct check_msg *m = check_wait(l, want, arg,
+	    check_until(l->check, sort));
+
+	check_waited(l, sort, m != NULL);
 	return m;
 }

@@ -31,13 +31,12 @@ static int
 hears(struct check_link *l, const struct check_made *m, const char *sub)
 {
 	struct listening w = { m->ev.id, sub };
-	char why[CHECK_TEXT];
 
 	check_expect(l->check, "the event within %lld ms of its OK",
 	    (long long)l->check->timeout);
-	if (check_wait(l, is_for, &w, 0) != NULL)
+	if (check_await(l, CHECK_OF_LIVE, is_for, &w) != NULL)
 		return 1;
-	return check_fail(l->check, "%s", check_why(l, why));
+	return check_missed(l, "it did not come");
 }
 
 /* It has not come, though what is behind it has. */

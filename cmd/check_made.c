@@ -20,6 +20,7 @@
 
 #define LIFE		3600	/* seconds, of what ends by itself */
 #define AT_ONCE		100	/* events that one request names */
+#define CLEAN_TIMES	12	/* of the time for a statement, to clean up */
 
 /* ---- texts with names in them */
 
@@ -289,13 +290,18 @@ static const struct {
 	{ 0, 0, 36, "[\"g\",\"one two\"]", "a space" },
 };
 
+static struct check_made *
+make_straw(struct check *c, size_t i)
+{
+	return check_make(c, straw[i].key, c->kind[straw[i].kind],
+	    c->began - 600 + straw[i].at, straw[i].tags, straw[i].content);
+}
+
 static int
 put_straw(struct check_link *l, size_t i)
 {
 	struct check *c = l->check;
-	struct check_made *m = check_make(c, straw[i].key,
-	    c->kind[straw[i].kind], c->began - 600 + straw[i].at,
-	    straw[i].tags, straw[i].content);
+	struct check_made *m = make_straw(c, i);
 
 	if (!check_store(l, m))
 		return 0;
@@ -303,39 +309,38 @@ put_straw(struct check_link *l, size_t i)
 	return 1;
 }
 
-/* Kinds that mean nothing to anybody; those of notes where it must be. */
+/*
+ * The first of it is of a kind that means nothing to anybody; where that is
+ * refused, those of notes are taken, and the first is made again.
+ */
 static int
 choose_kinds(struct check_link *l)
 {
-	static const unsigned pair[][2] = { { 8472, 8473 }, { 1, 7 } };
 	struct check *c = l->check;
 	const struct check_msg *ok;
-	struct check_made *m;
-	size_t i;
+	struct check_made *m = make_straw(c, 0);
 
-	for (i = 0; i < 2; i++) {
-		memcpy(c->kind, pair[i], sizeof(c->kind));
-		m = check_make(c, 0, c->kind[1], c->began - 700,
-		    "![\"alt\",\"a test\"]", "is this kind accepted?");
-		if ((ok = check_publish(l, m)) == NULL)
-			return 0;
-		if (ok->a.accepted)
-			return 1;
+	if ((ok = check_publish(l, m)) == NULL)
+		return 0;
+	if (ok->a.accepted) {
+		c->hay[c->nhay++] = &m->ev;
+		return 1;
 	}
-	return 1;	/* the first of the hay will say why */
+	c->kind[0] = 1;
+	c->kind[1] = 7;
+	return 1;
 }
 
 static void
 make_hay(struct check *c)
 {
 	struct check_link *l = check_link(c, 0);
-	size_t i;
 
 	if (l == NULL || !choose_kinds(l))
 		return;
-	for (i = 0; i < CHECK_HAY; i++) {
+	while (c->nhay < CHECK_HAY) {
 		check_extend(c);
-		if (!put_straw(l, i))
+		if (!put_straw(l, c->nhay))
 			return;
 	}
 }
@@ -405,12 +410,23 @@ check_hay(struct check *c)
 
 /* ---- away with it */
 
-/* Where no OK has come, the relay may have it. */
+/* What is looked for at the end. */
+enum rest { PASSING, STAYING, REQUESTS };
+
+/*
+ * Where no OK has come, the relay may have it.  What passes by itself is
+ * no matter, unless it was found there.
+ */
 static int
-to_delete(const struct check_made *m, unsigned key)
+is_rest(const struct check_made *m, enum rest rest)
 {
-	return m->key == key && (m->accepted || (m->sent && !m->refused)) &&
-	    m->ev.kind != NR_KIND_AUTH && !goes_by_itself(m->ev.kind);
+	int taken = m->accepted || (m->sent && !m->refused);
+
+	if (rest == PASSING)
+		return m->sent && nr_kind_ephemeral(m->ev.kind);
+	if (nr_kind_ephemeral(m->ev.kind))
+		return rest == STAYING && m->kept;
+	return taken && nr_kind_request(m->ev.kind) == (rest == REQUESTS);
 }
 
 /* As many as one message may be about. */
@@ -422,7 +438,7 @@ at_once(const struct check *c)
 		int		 less, each;
 	} limit[] = {
 		{ "max_event_tags", 3, 1 }, { "max_limit", 0, 1 },
-		{ "default_limit", 0, 1 }, { "max_message_length", 600, 80 }
+		{ "default_limit", 0, 1 }, { "max_message_length", 700, 80 }
 	};
 	int64_t n, most = AT_ONCE;
 	size_t i;
@@ -437,6 +453,16 @@ at_once(const struct check *c)
 	return most < 1 ? 1 : (unsigned)most;
 }
 
+/* Each message of the end is tried for itself. */
+static struct check_link *
+begin_anew(struct check *c, unsigned link)
+{
+	c->result = CHECK_PASS;
+	c->brief = 0;
+	c->deadline = nr_now_ms() + c->timeout;
+	return check_link(c, link);
+}
+
 /* One request for up to so many; *i moves on. */
 static void
 delete_some(struct check *c, struct check_link *l, unsigned key, size_t *i)
@@ -444,9 +470,8 @@ delete_some(struct check *c, struct check_link *l, unsigned key, size_t *i)
 	struct nr_buf tags = { 0 };
 	unsigned n = 0, most = at_once(c);
 
-	check_need(nr_buf_adds(&tags, "!"));
 	for (; *i < c->nmade && n < most; ++*i)
-		if (to_delete(c->made[*i], key)) {
+		if (c->made[*i]->key == key && is_rest(c->made[*i], STAYING)) {
 			check_need(nr_buf_adds(&tags, n++ > 0 ? ",[\"e\",\"" :
 			    "[\"e\",\""));
 			add_hex(&tags, c->made[*i]->ev.id, 32);
@@ -459,74 +484,102 @@ delete_some(struct check *c, struct check_link *l, unsigned key, size_t *i)
 	nr_buf_free(&tags);
 }
 
-static int
-is_request(const struct check_made *m)
-{
-	return m->accepted && nr_kind_request(m->ev.kind);
-}
-
-/* What can be there still: requests, or what they were about. */
-static int
-may_stay(const struct check_made *m, int request)
-{
-	return request ? is_request(m) : to_delete(m, m->key);
-}
-
-/* Those that are still shown, of some. */
-static unsigned
-count_left(struct check *c, struct check_link *l, int request, size_t *i)
-{
-	struct nr_buf f = { 0 };
-	struct check_got g;
-	unsigned n = 0, most = at_once(c);
-
-	check_need(nr_buf_adds(&f, "{\"ids\":["));
-	for (; *i < c->nmade && n < most; ++*i)
-		if (may_stay(c->made[*i], request)) {
-			check_need(nr_buf_adds(&f, n++ > 0 ? ",\"" : "\""));
-			add_hex(&f, c->made[*i]->ev.id, 32);
-			check_need(nr_buf_adds(&f, "\""));
-		}
-	check_need(nr_buf_adds(&f, "]}"));
-	check_need(nr_buf_add(&f, "", 1));
-	if (n > 0 && check_read(l, f.p, &g))
-		n = (unsigned)g.n;
-	nr_buf_free(&f);
-	return n;
-}
-
-/* Those of whom nothing can be learnt count, too. */
-static unsigned
-all_left(struct check *c, int request)
-{
-	struct check_link *l;
-	unsigned n = 0;
-	size_t i = 0, of = c->nmade;
-
-	while (i < of) {
-		c->deadline = nr_now_ms() + c->timeout;
-		if ((l = check_link(c, 0)) != NULL)
-			n += count_left(c, l, request, &i);
-		else
-			n += (unsigned)may_stay(c->made[i++], request);
-	}
-	return n;
-}
-
-void
-check_clean(struct check *c)
+static void
+delete_all(struct check *c, int64_t until)
 {
 	struct check_link *l;
 	unsigned key;
 	size_t i, n = c->nmade;
 
 	for (key = 0; key < CHECK_KEYS; key++)
-		for (i = 0; i < n; ) {
-			c->deadline = nr_now_ms() + c->timeout;
-			if ((l = check_link(c, 0)) == NULL)
+		for (i = 0; i < n && nr_now_ms() < until; ) {
+			if ((l = begin_anew(c, 0)) == NULL)
 				break;
 			delete_some(c, l, key, &i);
 		}
-	c->left = all_left(c, 0);
-	c->requests = all_left(c, 1);
+}
+
+/* Ask for these; what came is marked.  0 where nothing was learnt. */
+static int
+look_for(struct check *c, struct check_link *l, const char *filter)
+{
+	struct check_made *m;
+	struct check_got g;
+	size_t i;
+
+	if (l == NULL || !check_read(l, filter, &g))
+		return 0;
+	for (i = 0; i < g.n && i < CHECK_GOT; i++)
+		if (g.event[i]->is_event && (m = check_made_find(c,
+		    g.event[i]->ev.id)) != NULL)
+			m->there = 1;
+	return 1;
+}
+
+/* Those that are still shown, of some; of whom nothing is learnt, all. */
+static void
+find_some(struct check *c, enum rest rest, size_t *i)
+{
+	struct nr_buf f = { 0 };
+	unsigned n = 0, most = at_once(c);
+	size_t from = *i;
+
+	check_need(nr_buf_adds(&f, "{\"ids\":["));
+	for (; *i < c->nmade && n < most; ++*i)
+		if (is_rest(c->made[*i], rest)) {
+			check_need(nr_buf_adds(&f, n++ > 0 ? ",\"" : "\""));
+			add_hex(&f, c->made[*i]->ev.id, 32);
+			check_need(nr_buf_adds(&f, "\""));
+		}
+	check_need(nr_buf_adds(&f, "]}"));
+	check_need(nr_buf_add(&f, "", 1));
+	if (n > 0 && !look_for(c, begin_anew(c, CHECK_LINKS - 1), f.p) &&
+	    rest != PASSING)
+		for (; from < *i; from++)
+			c->made[from]->there = 1;
+	nr_buf_free(&f);
+}
+
+static unsigned
+find_all(struct check *c, enum rest rest, int64_t until)
+{
+	unsigned n = 0;
+	size_t i;
+
+	for (i = 0; i < c->nmade; i++)
+		c->made[i]->there = 0;
+	for (i = 0; i < c->nmade && nr_now_ms() < until; )
+		find_some(c, rest, &i);
+	for (; i < c->nmade; i++)
+		c->made[i]->there = rest != PASSING;
+	for (i = 0; i < c->nmade; i++)
+		n += c->made[i]->there && is_rest(c->made[i], rest);
+	return n;
+}
+
+/* Who sees all of it: also what is for its parties only. */
+static void
+become_parties(struct check *c)
+{
+	struct check_link *l = begin_anew(c, CHECK_LINKS - 1);
+
+	if (l != NULL && c->named[42] && check_prove(l, 1))
+		(void)check_prove(l, 3);
+}
+
+void
+check_clean(struct check *c)
+{
+	int64_t until = nr_now_ms() + CLEAN_TIMES * c->timeout;
+	size_t i;
+
+	if (c->nmade == 0)
+		return;
+	become_parties(c);
+	c->passing = find_all(c, PASSING, until);
+	for (i = 0; i < c->nmade; i++)
+		c->made[i]->kept = c->made[i]->there;
+	delete_all(c, until);
+	c->left = find_all(c, STAYING, until);
+	c->requests = find_all(c, REQUESTS, until);
 }

@@ -69,7 +69,7 @@ ask_count(struct check_link *l, const char *filters)
 {
 	const struct check_msg *m;
 	struct nr_buf b = { 0 };
-	char id[CHECK_SUBID], why[CHECK_TEXT];
+	char id[CHECK_SUBID];
 
 	/* Which proves who we are, where that is wanted. */
 	if (!check_fence(l))
@@ -78,10 +78,10 @@ ask_count(struct check_link *l, const char *filters)
 	(void)check_subscribe(l, id, NULL);
 	(void)check_fill(l->check, &b, filters);
 	m = check_sayf(l, "[\"COUNT\",\"%s\",%s]", id, b.p) ?
-	    check_wait(l, check_is_count, id, 0) : NULL;
+	    check_await(l, CHECK_OF_COUNT, check_is_count, id) : NULL;
 	nr_buf_free(&b);
 	if (m == NULL)
-		(void)check_fail(l->check, "no COUNT: %s", check_why(l, why));
+		(void)check_missed(l, "no COUNT");
 	return m;
 }
 

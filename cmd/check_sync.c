@@ -56,12 +56,11 @@ is_neg(const struct check_msg *m, const void *id)
 static const struct check_msg *
 next(struct check_link *l, const char *id)
 {
-	const struct check_msg *m = check_wait(l, is_neg, id, 0);
+	const struct check_msg *m = check_await(l, CHECK_OF_NEG, is_neg, id);
 	char shown[CHECK_TEXT];
 
 	if (m == NULL)
-		(void)check_fail(l->check, "no NEG-MSG: %s",
-		    check_why(l, shown));
+		(void)check_missed(l, "no NEG-MSG");
 	else if (m->a.verb == NR_ANSWER_NEG_MSG)
 		return m;
 	else if (!check_is_policy(l->check, m))
@@ -247,16 +246,16 @@ answer_to(struct check_link *l, const char *id, const char *text)
 {
 	const struct check_msg *m;
 	struct nr_buf b = { 0 };
-	char why[CHECK_TEXT];
 
 	if (!check_fence(l))
 		return NULL;
 	(void)check_subscribe(l, id, NULL);
 	(void)check_fill(l->check, &b, text);
-	m = check_say(l, b.p, b.len) ? check_wait(l, is_neg, id, 0) : NULL;
+	m = check_say(l, b.p, b.len) ? check_await(l, CHECK_OF_NEG, is_neg,
+	    id) : NULL;
 	nr_buf_free(&b);
 	if (m == NULL)
-		(void)check_fail(l->check, "%s", check_why(l, why));
+		(void)check_missed(l, "no answer");
 	return m;
 }
 

@@ -124,7 +124,7 @@ static void
 malformed(struct check *c, const struct check_statement *s)
 {
 	struct check_link *l = check_link(c, 1);
-	struct check_made *m = check_make(c, 0, 1, c->began - 60, "!",
+	struct check_made *m = check_make(c, 0, 1, c->began - 60, "",
 	    "malformed");
 	const char *to = s->filters + strlen(s->filters) + 1;
 	const struct check_msg *ok;
@@ -319,9 +319,9 @@ const struct check_statement check_write_list[] = {
 	MALFORMED("nip01-bad-kind-large", "a kind beyond 65535",
 	    "\"kind\":1", "\"kind\":65537"),
 	MALFORMED("nip01-bad-tags", "tags that are no lists",
-	    "\"tags\":[]", "\"tags\":[\"x\"]"),
+	    "\"tags\":[", "\"tags\":[\"x\","),
 	MALFORMED("nip01-bad-tag-number", "a tag value that is a number",
-	    "\"tags\":[]", "\"tags\":[[\"x\",1]]"),
+	    "\"tags\":[", "\"tags\":[[\"x\",1],"),
 	MALFORMED("nip01-bad-content", "content that is no text",
 	    "\"content\":\"malformed\"", "\"content\":{}"),
 	MALFORMED("nip01-bad-created", "a time that is text",

@@ -105,7 +105,7 @@ const only = {
     'nip01-addressable-older nip01-replaceable-tie nip01-addressable-tie'],
   'older replaces': [1, 'nip01-replaceable-older nip01-addressable-older nip01-replaceable-tie nip01-addressable-tie'],
   'highest id stays': [1, 'nip01-replaceable-tie nip01-addressable-tie'], 'one d': [1, 'nip01-addressable-d'],
-  'keeps ephemeral': [1, 'nip01-ephemeral-kept'], 'empty subid': [1, 'nip01-subid-empty'],
+  'keeps ephemeral': [1, 'nip01-ephemeral-kept'], 'keeps ephemeral for good': [1, 'nip01-ephemeral-kept'], 'empty subid': [1, 'nip01-subid-empty'],
   'closes at random': [1, 'nip01-limit-kept nip01-tag-author-until'], 'huge frames': [1, 'nip01-limit-kept nip01-tag-author-until'],
   'serves deleted': [9, 'nip09-event nip09-event-tag nip09-again nip09-before nip09-of-request nip09-address nip09-address-replaceable'],
   'deletes others': [9, 'nip09-others'], 'forgets deletions': [9, 'nip09-again nip09-before nip09-of-request'],
@@ -128,8 +128,10 @@ const only = {
 const among = {
   // The second may end what is asked next.
   'EOSE twice': [1, 'nip01-eose-once'],
-  'no EOSE': [67, 'nip67-partial-tag', '300ms'], 'no OK': [9, 'nip09-event', '300ms'], 'no live': [59, 'nip59-live', '1s'],
-  'slow count': [45, 'nip45-ids nip45-author', '300ms'], 'negentropy silent': [77, 'nip77-same nip77-close', '300ms'],
+  'no EOSE': ['1,67', 'nip01-eose nip01-newest-first', '300ms'], 'no OK': ['1,9', 'nip01-publish', '300ms'], 'no live': [59, 'nip59-live', '1s'],
+  'silent': [1, 'nip01-eose nip01-newest-first nip01-publish', '300ms'], 'slow': [1, 'nip01-eose nip01-newest-first', '500ms'],
+  'slow count': [45, 'nip45-ids nip45-none', '300ms'], 'negentropy silent': [77, 'nip77-same nip77-ids', '300ms'],
+  'no UTF-8': ['1,11', 'nip11-served nip01-filter-kinds nip01-messages', '1s'],
   'EOSE of another': [1, 'nip01-several nip01-subscribed', '2s'], 'NOTICE for CLOSED': [1, 'nip01-filter-kinds', '2s'],
   'answers CLOSE': [1, 'nip01-close nip01-messages', '5s'], 'CLOSE for all': [1, 'nip01-live-own', '2s'],
   'limit for live': [1, 'nip01-live-limit', '2s'], 'floods': [1, 'nip01-limit-kept nip01-events-once', '5s'],
@@ -143,7 +145,9 @@ async function some() {
   for (let f; (f = todo.shift());) {
     const relay = await faulty(f)
     const [nip, , timeout] = f === 'none' ? ['1,9,11,17,40,42,45,59,62,67,70,77', '', '20s'] : only[f] ?? among[f]
+    const began = Date.now()
     tried[f] = await check(relay.url, '--write', '--nip', String(nip), '--timeout', timeout ?? '20s')
+    Object.assign(tried[f], { relay, ms: Date.now() - began })
     relay.close()
   }
 }
@@ -161,18 +165,69 @@ const said = lines(tried['keeps ephemeral'].out).find(x => x.result === 'fail')
 is([said.expected, said.seen.startsWith('1 event: ')], ['0 events', true], 'with what was expected and what was seen')
 ok(/(\d+) other events? could not be removed/.exec(tried['serves deleted'].err)?.[1] > 0, 'what could not be removed is told', tried['serves deleted'].err)
 
+
+// ---- what is published
+const { sent } = tried.none.relay
+ok(sent.filter(e => e?.tags).length > 100, 'much is published', sent.length)
+is(new Set(sent.filter(e => e?.tags).map(e => e.tags.find(t => t[0] === 't' && t[1]?.startsWith('nr-check-'))?.[1])).size, 1,
+  'every event has the tag of the run')
+const keeping = tried['keeps ephemeral']
+ok(/the relay kept [1-9]\d* ephemeral events? of ours; it was asked to delete/.test(keeping.err), 'ephemeral events that stay are told', keeping.err)
+ok(/ 0 other events could not be removed/.test(keeping.err), 'and removed', keeping.err)
+is([...keeping.relay.stored.values()].filter(e => ![5, 62].includes(e.kind)), [], 'so that they are gone')
+ok(/ [1-9]\d* other events? could not be removed/.test(tried['keeps ephemeral for good'].err), 'or told', tried['keeps ephemeral for good'].err)
+ok(/ [1-9]\d* events? got no OK: the relay may have/.test(tried['no OK'].err), 'as is what got no OK', tried['no OK'].err)
+
+// ---- who does not answer is not waited for again and again
+for (const [f, what] of [['no EOSE', 'EOSE or CLOSED to a REQ'], ['silent', 'EOSE or CLOSED to a REQ'], ['no OK', 'OK to an EVENT']]) {
+  const t = tried[f], fails = by(t.out, 'fail').length
+  ok(fails >= 1 && fails <= 12, `${f}: some statements fail`, fails)
+  ok(lines(t.out).some(x => x.result === 'skip' && /not waited for any longer/.test(x.seen)), `${f}: others are skipped, with the reason`)
+  is(t.err.split('\n').filter(x => x.includes(`no ${what} in time`)).length, 1, `${f}: it is told, once`)
+}
+// Twelve waits of each sort, and a bit for each statement.
+ok(tried.silent.ms < lines(tried.silent.out).length * 300 / 2, 'silent: it is short', tried.silent.ms)
+
 // ---- options
 const plain = await faulty('keeps ephemeral')
 let r = await run('nr-bench', ['check', '--nip', '1', '--write', plain.url])
 const tap = r.out.trim().split('\n')
+ok(/^# \d+ statements: \d+ ok, \d+ skipped, 1 failed$/.test(tap.at(-2)), 'TAP has a summary', tap.at(-2))
+ok(r.err.trim().endsWith(`nr-bench: check: ${tap.at(-2).slice(2)}`), 'and stderr, as its last line', r.err)
 is(tap.at(-1), `1..${tap.filter(l => /^(not )?ok /.test(l)).length}`, 'TAP has a plan')
 const bad = tap.findIndex(l => l.startsWith('not ok'))
 ok(/^not ok \d+ - NIP-01: .* \(nip01-ephemeral-kept\)$/.test(tap[bad]), 'what fails is named', tap[bad])
 ok(/^# expected 0 events$/.test(tap[bad + 1]) && /^# seen 1 event/.test(tap[bad + 2]), 'with what was expected and seen', tap.slice(bad, bad + 3))
 r = await check(plain.url, '--nip', '50')
 is(lines(r.out).map(x => x.nip).filter(n => n !== 50), [], '--nip: no other statements')
+r = await check(plain.url, '--nip', '1', '-q')
+is([r.code, r.err], [0, ''], '-q: not a word')
+r = await run('nr-bench', ['check', '--nip', '65', plain.url])
+is([r.code, r.out, r.err], [2, '1..0 # SKIP no statements about NIP-65\n', 'nr-bench: check: no statements about NIP-65\n'],
+  'a NIP without statements: nothing is asked, status 2')
+r = await check(plain.url, '--nip', '65,2')
+is([r.code, r.out, r.err], [2, '', 'nr-bench: check: no statements about NIP-02, NIP-65\n'], 'nor are there lines of JSON')
+r = await check(plain.url, '--nip', '65,67')
+is([r.code, by(r.out, 'fail'), /no statements about NIP-65/.test(r.err)], [0, [], true], 'with others it is a remark')
 is((await check(plain.url, '--nip', '9')).code, 0, 'what would have to be published is skipped')
 plain.close()
+
+// Whatever bytes a relay sends, what is written is text.
+const bytes = args => new Promise(resolve => {
+  const p = spawn('nr-bench', ['check', ...args], { stdio: ['ignore', 'pipe', 'ignore'] }), parts = []
+  p.stdout.on('data', d => parts.push(d))
+  p.on('close', () => resolve(Buffer.concat(parts)))
+})
+const text = b => { try { return new TextDecoder('utf-8', { fatal: true }).decode(b) } catch { return '' } }
+const odd = await faulty('no UTF-8')
+for (const args of [[], ['--json']]) {
+  const t = text(await bytes([...args, '--nip', '1,11', '--timeout', '1s', odd.url]))
+  ok(t.length > 5000 && t.includes('\ufffd'), `valid UTF-8 ${args}`, t.slice(0, 200))
+  is(/[\0-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202e]/.exec(t), null, `no control characters ${args}`)
+  ok(t.includes('\\u001b[31m'), `which are escaped ${args}`)
+  ok(!/^not ok (?!\d+ - NIP-)/m.test(t), `nor lines of its own ${args}`)
+}
+odd.close()
 const silent = await faulty('negentropy silent')
 const child = spawn('nr-bench', ['check', '--json', '--write', '--nip', '77', '--timeout', '20s', silent.url], { stdio: ['ignore', 'ignore', 'pipe'] })
 const told = []

@@ -48,7 +48,8 @@ export const faults = [
   'NOTICE for CLOSED', 'serves bad filters', 'answers CLOSE', 'live after CLOSE', 'CLOSE for all', 'limit for live', 'no live',
   'live refused', 'changes content', 'nonsense frames', 'unknown verbs', 'floods', 'huge frames', 'no OK', 'OK of three', 'OK without word',
   'CLOSED without word', 'lies in OK', 'stores unsigned', 'refuses duplicates', 'keeps versions', 'older replaces', 'highest id stays',
-  'one d', 'keeps ephemeral', 'loses events', 'empty subid', 'closes at random',
+  'one d', 'keeps ephemeral', 'keeps ephemeral for good', 'loses events', 'empty subid', 'closes at random',
+  'slow', 'silent', 'no UTF-8',
   'no JSON', 'JSON types', 'no CORS', 'exact Accept', 'low limit',
   'serves deleted', 'deletes others', 'forgets deletions', 'deletes requests', 'no addresses', 'deletes newer',
   'keeps expired', 'takes expired', 'any challenge', 'any relay', 'any time', 'any kind', 'one key', 'same challenge', 'publishes AUTH',
@@ -57,9 +58,13 @@ export const faults = [
   'negentropy without limits', 'negentropy lacks one', 'negentropy protocol error', 'negentropy silent', 'ignores vanishing', 'vanishes always',
 ]
 
+// Bytes that are no text, and text that plays tricks on a terminal.
+const noText = Buffer.concat([Buffer.from('{"name":"\x07\x1b[31m\u009b31m\u202e\u2028 # SKIP\nnot ok '), Buffer.from([0xff, 0xc3, 0xed, 0xa0, 0x80]), Buffer.from('"}')])
+
 export function faulty(fault) {
   if (!faults.includes(fault)) throw new Error(fault)
   const is = f => f === fault
+  const sent = []	// all that was published
   const stored = new Map(), deleted = new Map(), addresses = new Map(), vanished = new Map(), clients = new Set(), ghosts = []
   const nips = [1, 9, 11, 17, 40, 42, 45, 59, 62, 67, 70, 77]
   const document = { name: 'faulty', supported_nips: nips, limitation: { max_subid_length: 64, max_limit: is('low limit') ? 5 : 500 } }
@@ -68,7 +73,8 @@ export function faulty(fault) {
     if (is('exact Accept') ? accept !== 'application/nostr+json' : !accept.includes('application/nostr+json')) return res.end('a relay')
     if (!is('no CORS')) for (const h of ['Origin', 'Headers', 'Methods']) res.setHeader(`Access-Control-Allow-${h}`, '*')
     res.setHeader('Content-Type', 'application/nostr+json')
-    res.end(is('no JSON') ? '<html>' : JSON.stringify(is('JSON types') ? { ...document, name: 7, supported_nips: nips.map(String) } : document))
+    if (is('silent')) return
+    res.end(is('no UTF-8') ? noText : is('no JSON') ? '<html>' : JSON.stringify(is('JSON types') ? { ...document, name: 7, supported_nips: nips.map(String) } : document))
   })
   const wss = new WebSocketServer({ server, maxPayload: 1 << 20 })
 
@@ -117,7 +123,7 @@ export function faulty(fault) {
       if (deleted.get(e.id)?.has(e.pubkey)) return 'blocked: deleted'
       if ((addresses.get(address(e)) ?? -1) >= e.created_at && !is('no addresses')) return 'blocked: deleted'
     }
-    if (ephemeral(e.kind)) { if (is('keeps ephemeral')) stored.set(e.id, e); return }
+    if (ephemeral(e.kind)) { if (fault.startsWith('keeps ephemeral')) stored.set(e.id, e); return }
     if (is('loses events') && e.content === 'second') { ghosts.push(e.id); return }
     if (replaceable(e.kind) || addressable(e.kind)) {
       const same = o => is('one d') ? o.kind === e.kind && o.pubkey === e.pubkey && o.id !== e.id : address(o) === address(e)
@@ -134,6 +140,7 @@ export function faulty(fault) {
   function remove(e) {
     for (const id of tags(e, 'e')) {
       const o = stored.get(id)
+      if (o && ephemeral(o.kind) && is('keeps ephemeral for good')) continue
       if (!deleted.has(id)) deleted.set(id, new Set())
       deleted.get(id).add(e.pubkey)
       const mine = o && (o.pubkey === e.pubkey || is('deletes others') || (o.kind === 1059 && tags(o, 'p').includes(e.pubkey)))
@@ -181,7 +188,7 @@ export function faulty(fault) {
     if (why === undefined) fan(e)
   }
   function onReq(c, id, filters) {
-    const closed = why => is('NOTICE for CLOSED') ? c.say('NOTICE', why) : c.say('CLOSED', id, is('CLOSED without word') ? 'ERROR: no' : why)
+    const closed = why => is('no UTF-8') ? c.ws.send(noText, { binary: false }) : is('NOTICE for CLOSED') ? c.say('NOTICE', why) : c.say('CLOSED', id, is('CLOSED without word') ? 'ERROR: no' : why)
     if (typeof id !== 'string') return c.say('NOTICE', 'invalid: no id')
     if ((id === '' && !is('empty subid')) || [...id].length > 64) return closed('invalid: subscription id')
     if (!filters.length) return closed('invalid: no filter')
@@ -258,25 +265,30 @@ export function faulty(fault) {
     ws.on('close', () => clients.delete(c))
     c.say('AUTH', c.challenge)
     ws.on('message', d => {
+      if (is('silent')) return
+      if (is('slow')) setTimeout(() => hear(d), 600)
+      else hear(d)
+    })
+    const hear = d => {
       let m
       const nonsense = () => is('closes on nonsense') ? ws.terminate() : c.say('NOTICE', 'invalid: what?')
       try { m = JSON.parse(d.toString()) } catch { return nonsense() }
       if (!Array.isArray(m)) return nonsense()
       const [verb, id, ...rest] = m
-      if (verb === 'EVENT') onEvent(c, id)
+      if (verb === 'EVENT') { sent.push(id); onEvent(c, id) }
       else if (verb === 'REQ') onReq(c, id, rest)
       else if (verb === 'CLOSE') onClose(c, id)
       else if (verb === 'COUNT') onCount(c, id, rest)
       else if (verb === 'AUTH') onAuth(c, id)
       else if (['NEG-OPEN', 'NEG-MSG', 'NEG-CLOSE'].includes(verb)) onNeg(c, verb, id, ...rest)
       else nonsense()
-    })
+    }
   })
   if (is('low limit')) for (let i = 0, key = generateSecretKey(); i < 8; i++) {
     const e = finalizeEvent({ kind: 1, content: '', tags: [], created_at: now() - i }, key)
     stored.set(e.id, e)
   }
-  const relay = { stored, close: () => { clients.forEach(c => c.ws.terminate()); server.close() } }
+  const relay = { stored, sent, close: () => { clients.forEach(c => c.ws.terminate()); server.close() } }
   return new Promise(resolve => server.listen(0, '127.0.0.1', () => {
     relay.url = `ws://127.0.0.1:${server.address().port}`
     resolve(relay)
