@@ -15,7 +15,7 @@
 
 #include "util/buf.h"
 
-#define NR_GEN_VERSION	1	/* changes with every change of the output */
+#define NR_GEN_VERSION	2	/* changes with every change of the output */
 
 enum nr_gen_model {
 	NR_GEN_NETWORK,
