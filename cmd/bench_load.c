@@ -55,13 +55,17 @@ nr_load_counts(const struct nr_load *l, int64_t due)
 void
 nr_load_done(struct nr_load *l, enum nr_load_role role, int64_t due)
 {
-	int64_t now = nr_now_ns();
-
 	if (!nr_load_counts(l, due))
 		return;
-	nr_hist_add(l->part[role].hist, (now - due) / 1000);
+	nr_load_answered(l, role);
+	nr_hist_add(l->part[role].hist, (l->finished - due) / 1000);
+}
+
+void
+nr_load_answered(struct nr_load *l, enum nr_load_role role)
+{
 	l->part[role].done++;
-	l->finished = now;
+	l->finished = nr_now_ns();
 }
 
 static const char *const error_name[NR_LOAD_NERRORS] = {
@@ -69,7 +73,10 @@ static const char *const error_name[NR_LOAD_NERRORS] = {
 	[NR_LOAD_RESTRICTED] = "restricted",
 	[NR_LOAD_RATE_LIMITED] = "rate-limited",
 	[NR_LOAD_POW] = "pow", [NR_LOAD_AUTH] = "auth-required",
-	[NR_LOAD_ERROR] = "error", [NR_LOAD_OTHER] = "other",
+	[NR_LOAD_ERROR] = "error", [NR_LOAD_MUTE] = "mute",
+	[NR_LOAD_DUPLICATE] = "duplicate", [NR_LOAD_REPLACED] = "replaced",
+	[NR_LOAD_DELETED] = "deleted", [NR_LOAD_UNSUPPORTED] = "unsupported",
+	[NR_LOAD_OTHER] = "other",
 	[NR_LOAD_CLOSED] = "closed", [NR_LOAD_TIMEOUT] = "timeout"
 };
 void
@@ -189,7 +196,7 @@ on_closed(struct nr_bench_peer *p)
 	if (l->lane[p->index].role == NR_ROLE_CONNECT)
 		l->error[NR_LOAD_CLOSED]++;
 	else
-		nr_load_drop(l, p, NR_LOAD_CLOSED);
+		nr_load_drop(l, p, INT64_MAX, NR_LOAD_CLOSED);
 }
 
 /* A key by seed: no secret. */
@@ -308,22 +315,20 @@ until_due(const struct nr_load *l)
 	return left < 0 ? 0 : left < TICK ? left : TICK;
 }
 
+/* An answer that takes too long is late, and the last thing waited for. */
 static void
 drop_late(struct nr_load *l)
 {
 	int64_t oldest = l->now - (int64_t)(l->timeout * 1e9);
-	unsigned i, k;
+	uint64_t before = l->error[NR_LOAD_TIMEOUT];
+	unsigned i;
 
 	for (i = 0; i < l->peers->n; i++)
-		for (k = 0; k < l->in_flight && l->lane[i].n > 0; k++)
-			if (l->lane[i].flight[k].used &&
-			    l->lane[i].flight[k].sent < oldest &&
-			    !l->peers->peer[i].failed) {
-				nr_load_drop(l, &l->peers->peer[i],
-				    NR_LOAD_TIMEOUT);
-				l->cut_short = 1;
-				l->ending = 1;
-			}
+		if (l->lane[i].n > 0 && !l->peers->peer[i].failed)
+			nr_load_drop(l, &l->peers->peer[i], oldest,
+			    NR_LOAD_TIMEOUT);
+	if (l->error[NR_LOAD_TIMEOUT] > before)
+		l->cut_short = l->ending = 1;
 }
 
 uint64_t
@@ -468,7 +473,7 @@ nr_load_per_second(const struct nr_load *l)
 {
 	double s = nr_load_seconds(l);
 
-	return s > 0 ? (double)nr_load_main(l)->done / s : 0;
+	return s > 0 ? (double)nr_load_main(l)->hist->count / s : 0;
 }
 
 static void
@@ -494,7 +499,7 @@ add_part(struct nr_buf *b, const char *name, const struct nr_load_part *part,
 {
 	nr_load_need(nr_buf_addf(b, ",\"%s\":{\"done\":%" PRIu64
 	    ",\"per_second\":%.0f,\"milliseconds\":", name, part->done,
-	    s > 0 ? (double)part->done / s : 0), "report");
+	    s > 0 ? (double)part->hist->count / s : 0), "report");
 	nr_load_need(nr_hist_write(part->hist, b), "report");
 	nr_load_need(nr_buf_adds(b, "}"), "report");
 }
@@ -522,12 +527,13 @@ add_figures(const struct nr_load *l, struct nr_buf *b)
 	nr_load_need(nr_buf_addf(b, "\"load\":\"%s\",\"connections\":%u"
 	    ",\"in_flight\":%u,\"%s\":%" PRIu64 ",\"seconds\":%.3f"
 	    ",\"per_second\":%.0f,\"events\":%" PRIu64 ",\"accepted\":%"
-	    PRIu64 ",\"refused\":%" PRIu64 ",\"wrong\":%" PRIu64
+	    PRIu64 ",\"known\":%" PRIu64 ",\"refused\":%" PRIu64 ",\"wrong\":%" PRIu64
 	    ",\"lost_connections\":%u,\"bytes_in\":%" PRIu64
 	    ",\"bytes_out\":%" PRIu64 ",\"client_cpu\":%.2f"
 	    ",\"client_bound\":%s", l->mode, l->connections, l->in_flight,
 	    m->what, nr_load_main(l)->done, nr_load_seconds(l),
-	    nr_load_per_second(l), l->events, l->accepted, l->refused,
+	    nr_load_per_second(l), l->events, l->accepted, l->known,
+	    l->refused,
 	    l->wrong, l->lost, l->peers->bytes_in, l->peers->bytes_out,
 	    l->cpu, l->cpu > BUSY ? "true" : "false"), "report");
 	if (l->rate > 0)
@@ -602,6 +608,8 @@ nr_load_report(struct nr_load *l, unsigned round)
 		nr_warn("first refusal: %s", l->first_refusal);
 	if (l->first_wrong[0] != '\0')
 		nr_warn("wrong: %s", l->first_wrong);
+	if (l->known > 0)
+		nr_warn("%" PRIu64 " events were stored already", l->known);
 	if (l->cut_short)
 		nr_warn("the relay stopped answering%s%s%s%s",
 		    l->fault.class != NULL ? ": " : "",

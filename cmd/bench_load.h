@@ -41,6 +41,8 @@ enum nr_load_ask {
 enum nr_load_error {
 	NR_LOAD_INVALID, NR_LOAD_BLOCKED, NR_LOAD_RESTRICTED,
 	NR_LOAD_RATE_LIMITED, NR_LOAD_POW, NR_LOAD_AUTH, NR_LOAD_ERROR,
+	NR_LOAD_MUTE, NR_LOAD_DUPLICATE, NR_LOAD_REPLACED, NR_LOAD_DELETED,
+	NR_LOAD_UNSUPPORTED,
 	NR_LOAD_OTHER,		/* of a refusal's words */
 	NR_LOAD_CLOSED,		/* requests lost with a connection */
 	NR_LOAD_TIMEOUT,
@@ -50,11 +52,20 @@ enum nr_load_error {
 /* A request that was sent and not yet answered. */
 struct nr_flight {
 	int		 used;
+	int		 late;		/* no longer, and was not answered */
 	const char	*id;		/* publishing: 64 digits of the file */
 	unsigned	 filter;	/* querying */
 	unsigned	 serial;	/* that its subscription has */
 	uint64_t	 got;		/* events so far */
+	uint64_t	 sum;		/* of their ids */
 	int64_t		 due, sent;	/* ns */
+};
+
+/* Which of the last events that were published a subscriber has. */
+#define NR_WINDOW	4096
+struct nr_load_window {
+	uint64_t	 top;		/* the newest it has, from 1 */
+	uint64_t	 bit[NR_WINDOW / 64];
 };
 
 struct nr_lane {
@@ -63,6 +74,7 @@ struct nr_lane {
 	int64_t		 since;		/* ns: connecting, or asked for */
 	int		 subscribed;
 	struct nr_flight *flight;	/* in_flight of them, or NULL */
+	struct nr_load_window *heard;	/* listening, or NULL */
 };
 
 /* A query whose events are looked at one by one. */
@@ -90,7 +102,7 @@ struct nr_load_relay {
 
 /* What one role has to tell. */
 struct nr_load_part {
-	struct nr_hist	*hist;
+	struct nr_hist	*hist;		/* of what was not refused */
 	uint64_t	 done;
 };
 
@@ -144,6 +156,8 @@ struct nr_load {
 	struct nr_buf	 tight;			/* a message without spaces */
 	uint64_t	*ids;			/* fan-out: id to time due */
 	int64_t		*times;
+	uint64_t	*numbers;		/* in the order of publishing */
+	uint64_t	 nnumbers;
 	size_t		 nids;
 };
 
@@ -166,6 +180,8 @@ void	*nr_load_memory(size_t n, size_t size);
 int	nr_load_counts(const struct nr_load *l, int64_t due);
 /* It was answered now. */
 void	nr_load_done(struct nr_load *l, enum nr_load_role role, int64_t due);
+/* It was answered, and how fast does not matter. */
+void	nr_load_answered(struct nr_load *l, enum nr_load_role role);
 void	nr_load_refusal(struct nr_load *l, const char *text, size_t len);
 void	nr_load_wrong(struct nr_load *l, const char *what);
 
@@ -209,9 +225,9 @@ void	nr_load_find_authors(struct nr_load *l);
  */
 int	nr_load_send(struct nr_load *l, struct nr_bench_peer *p, int64_t due);
 void	nr_load_text(struct nr_bench_peer *p, const char *text, size_t len);
-/* What is in flight there is lost, for this reason. */
+/* What is in flight there, and was sent before, is lost for this reason. */
 void	nr_load_drop(struct nr_load *l, struct nr_bench_peer *p,
-	    enum nr_load_error why);
+	    int64_t before, enum nr_load_error why);
 void	nr_load_listen(struct nr_load *l, struct nr_bench_peer *p);
 void	nr_load_free(struct nr_load *l);
 

@@ -46,6 +46,7 @@ make_table(struct nr_load *l)
 		;
 	l->ids = nr_load_memory(l->nids, sizeof(*l->ids));
 	l->times = nr_load_memory(l->nids, sizeof(*l->times));
+	l->numbers = nr_load_memory(l->nids, sizeof(*l->numbers));
 }
 
 static void
@@ -152,9 +153,6 @@ run_fanout(struct nr_load *l)
 	listen_all(l);
 	make_slow(l);
 	nr_load_loop(l, NULL);
-	if (l->known > 0)
-		nr_warn("%" PRIu64 " events were stored already, and are "
-		    "not live", l->known);
 	/* What has not come is missing. */
 	if (!l->cut_short && l->warm_up == 0 &&
 	    l->part[NR_ROLE_LISTEN].done < nr_load_expected(l))

@@ -183,6 +183,34 @@ remember(struct nr_load *l, const char *id, int64_t due)
 	i = place_of(l, id);
 	l->ids[i] = short_id(id);
 	l->times[i] = due;
+	l->numbers[i] = ++l->nnumbers;
+}
+
+/*
+ * Has the subscriber this event?  Of those that are older than so many
+ * others nobody knows.
+ */
+static int
+heard_before(struct nr_load_window *w, uint64_t n)
+{
+	uint64_t *word = &w->bit[n % NR_WINDOW / 64];
+	uint64_t bit = UINT64_C(1) << n % 64;
+	uint64_t had;
+
+	if (n + NR_WINDOW <= w->top)
+		return 0;
+	if (n >= w->top + NR_WINDOW) {
+		memset(w->bit, 0, sizeof(w->bit));
+		w->top = n;
+	}
+	while (w->top < n) {
+		w->top++;
+		w->bit[w->top % NR_WINDOW / 64] &=
+		    ~(UINT64_C(1) << w->top % 64);
+	}
+	had = *word & bit;
+	*word |= bit;
+	return had != 0;
 }
 
 static int
@@ -211,6 +239,8 @@ take_delivery(struct nr_load *l, const struct nr_bench_peer *p,
 	i = id != NULL ? place_of(l, id) : 0;
 	if (id == NULL || l->ids[i] == 0)
 		nr_load_wrong(l, "an event that was not published");
+	else if (heard_before(l->lane[p->index].heard, l->numbers[i]))
+		nr_load_wrong(l, "an event delivered twice");
 	else
 		nr_load_done(l, NR_ROLE_LISTEN, l->times[i]);
 }
@@ -229,6 +259,8 @@ nr_load_listen(struct nr_load *l, struct nr_bench_peer *p)
 		part.len = (size_t)snprintf(text, sizeof(text), "[\"REQ\","
 		    "\"s\",{\"limit\":0}]");
 	l->lane[p->index].since = nr_now_ns();
+	l->lane[p->index].heard = nr_load_memory(1,
+	    sizeof(struct nr_load_window));
 	nr_load_need(nr_bench_send(p, &part, 1), "send");
 	nr_bench_flush(p);
 }
@@ -432,18 +464,19 @@ go_on(struct nr_load *l, struct nr_bench_peer *p)
 }
 
 void
-nr_load_drop(struct nr_load *l, struct nr_bench_peer *p,
+nr_load_drop(struct nr_load *l, struct nr_bench_peer *p, int64_t before,
     enum nr_load_error why)
 {
 	struct nr_lane *lane = &l->lane[p->index];
 	unsigned i;
 
 	for (i = 0; i < l->in_flight && lane->n > 0; i++) {
-		if (!lane->flight[i].used)
+		if (!lane->flight[i].used || lane->flight[i].sent >= before)
 			continue;
 		if (is_checked(l, lane, i))
 			end_check(l);
 		end_flight(lane, &lane->flight[i]);
+		lane->flight[i].late = why == NR_LOAD_TIMEOUT;
 		l->answered++;
 		l->error[why]++;
 	}
@@ -451,30 +484,57 @@ nr_load_drop(struct nr_load *l, struct nr_bench_peer *p,
 
 /* ---- answers ----------------------------------------------------------------------------- */
 
-/* ["OK","<id>",true,...] */
+/* The event that an OK is about, NULL where none was sent. */
+static struct nr_flight *
+event_of(struct nr_load *l, struct nr_lane *lane, const char *id)
+{
+	struct nr_flight *f;
+	unsigned i;
+
+	/* Where nothing is in flight, something may be late. */
+	for (i = 0; lane->flight != NULL && i < l->in_flight; i++) {
+		f = &lane->flight[i];
+		if ((f->used || f->late) && f->id != NULL &&
+		    memcmp(f->id, id, 64) == 0)
+			return f;
+	}
+	return NULL;
+}
+
+/* ["OK","<id>",true,"duplicate: ..."] */
+static void
+judge(struct nr_load *l, const struct nr_flight *f, const char *text,
+    size_t len)
+{
+	if (!nr_load_counts(l, f->due))
+		return;
+	if (memcmp(text + 73, "true", 4) != 0) {
+		nr_load_answered(l, NR_ROLE_PUBLISH);
+		nr_load_refusal(l, text, len);
+		return;
+	}
+	nr_load_done(l, NR_ROLE_PUBLISH, f->due);
+	l->accepted++;
+	l->known += memmem(text + 73, len - 73, "\"duplicate:", 11) != NULL ||
+	    memmem(text + 73, len - 73, "\"replaced:", 10) != NULL;
+}
+
 static void
 take_ok(struct nr_load *l, struct nr_bench_peer *p, const char *text,
     size_t len)
 {
 	struct nr_lane *lane = &l->lane[p->index];
-	struct nr_flight *f = NULL;
-	unsigned i;
+	struct nr_flight *f = len >= 77 ? event_of(l, lane, text + 7) : NULL;
 
-	for (i = 0; len >= 76 && lane->n > 0 && i < l->in_flight && f == NULL; i++)
-		if (lane->flight[i].used && lane->flight[i].id != NULL &&
-		    memcmp(lane->flight[i].id, text + 7, 64) == 0)
-			f = &lane->flight[i];
 	if (f == NULL) {
 		nr_load_wrong(l, "an OK for what was not sent");
 		return;
 	}
-	nr_load_done(l, NR_ROLE_PUBLISH, f->due);
-	if (nr_load_counts(l, f->due) && memcmp(text + 73, "true", 4) != 0)
-		nr_load_refusal(l, text, len);
-	else if (nr_load_counts(l, f->due)) {
-		l->accepted++;
-		l->known += memmem(text, len, "\"duplicate:", 11) != NULL;
+	if (f->late) {
+		f->late = 0;
+		return;
 	}
+	judge(l, f, text, len);
 	end_flight(lane, f);
 	l->answered++;
 	go_on(l, p);
@@ -489,8 +549,8 @@ read_number(const char *p, const char *end, unsigned *out)
 }
 
 /*
- * The query that a message is about: text is behind its first quote, as in
- * q12.345",...  *rest is what is behind the comma.
+ * The query that a message is about, which may be late: text is behind its
+ * first quote, as in q12.345",...  *rest is what is behind the comma.
  */
 static struct nr_flight *
 query_of(struct nr_load *l, struct nr_bench_peer *p, const char *text,
@@ -506,7 +566,8 @@ query_of(struct nr_load *l, struct nr_bench_peer *p, const char *text,
 	if (text == end || *text != '.')
 		return NULL;
 	text = read_number(text + 1, end, &serial);
-	if (n >= l->in_flight || !lane->flight[n].used ||
+	if (n >= l->in_flight ||
+	    (!lane->flight[n].used && !lane->flight[n].late) ||
 	    lane->flight[n].serial != serial || text + 1 >= end ||
 	    *text != '"')
 		return NULL;
@@ -586,8 +647,9 @@ end_query(struct nr_load *l, struct nr_bench_peer *p, struct nr_flight *f,
 	/* The same question gets as many answers, where nothing is added. */
 	if (l->ask == NR_ASK_PAGE)
 		end_page(l, f);
-	else if (l->nids == 0 && !nr_mix_answered(l->mix, f->filter, f->got))
-		nr_load_wrong(l, "another number of events than before");
+	else if (l->nids == 0 && !nr_mix_answered(l->mix, f->filter, f->got,
+	    f->sum))
+		nr_load_wrong(l, "other events than before");
 	if (is_checked(l, lane, slot))
 		end_check(l);
 	end_flight(lane, f);
@@ -595,6 +657,17 @@ end_query(struct nr_load *l, struct nr_bench_peer *p, struct nr_flight *f,
 	if (l->ask != NR_ASK_COUNT)
 		nr_load_need(nr_bench_send(p, &v, 1), "send");
 	go_on(l, p);
+}
+
+/* A few bytes of an event's id. */
+static uint64_t
+sum_of(struct nr_view json)
+{
+	const char *id = json.p + 7;
+
+	if (json.len < 71 || memcmp(json.p, "{\"id\":\"", 7) != 0)
+		id = nr_event_peek_id(json.p, json.len);
+	return id != NULL ? short_id(id) : 0;
 }
 
 static void
@@ -618,7 +691,10 @@ take_event(struct nr_load *l, struct nr_bench_peer *p, const char *text,
 			nr_load_wrong(l, "an event of no query");
 		return;
 	}
+	if (f->late)
+		return;
 	f->got++;
+	f->sum += sum_of(json);
 	if (l->ask == NR_ASK_PAGE)
 		note_time(l, json);
 	if (is_checked(l, lane, slot) && json.len > 1) {
@@ -643,10 +719,12 @@ take_eose(struct nr_load *l, struct nr_bench_peer *p, const char *text,
 		return;
 	}
 	f = query_of(l, p, text + 9, len - 9, &rest, &slot);
-	if (f != NULL)
-		end_query(l, p, f, slot);
-	else
+	if (f == NULL)
 		nr_load_wrong(l, "an EOSE of no query");
+	else if (f->late)
+		f->late = 0;
+	else
+		end_query(l, p, f, slot);
 }
 
 /* ["CLOSED","q1","blocked: ..."] or NEG-ERR; the id is at text + at. */
@@ -662,6 +740,10 @@ take_closed(struct nr_load *l, struct nr_bench_peer *p, const char *text,
 	/* Who only connects or listens has its answer, and need not wait. */
 	lane->subscribed = 1;
 	f = query_of(l, p, text + at, len - at, &rest, &slot);
+	if (f != NULL && f->late) {
+		f->late = 0;
+		return;
+	}
 	if (f == NULL || nr_load_counts(l, f->due))
 		nr_load_refusal(l, text, len);
 	if (f == NULL)
@@ -688,6 +770,10 @@ take_count(struct nr_load *l, struct nr_bench_peer *p, const char *text,
 		nr_load_wrong(l, "a COUNT that says nothing");
 		return;
 	}
+	if (f->late) {
+		f->late = 0;
+		return;
+	}
 	for (n += 8; n < text + len && *n == ' '; n++)
 		continue;
 	(void)read_number(n, text + len, &count);
@@ -707,6 +793,10 @@ take_ranges(struct nr_load *l, struct nr_bench_peer *p, const char *text,
 	f = query_of(l, p, text + 12, len - 12, &rest, &slot);
 	if (f == NULL || rest.len < 5 || memcmp(rest.p, "\"61", 3) != 0) {
 		nr_load_wrong(l, "a NEG-MSG that says nothing");
+		return;
+	}
+	if (f->late) {
+		f->late = 0;
 		return;
 	}
 	f->got = rest.len;
@@ -805,8 +895,10 @@ nr_load_free(struct nr_load *l)
 	for (i = 0; i < NR_ROLES; i++)
 		free(l->part[i].hist);
 	free(l->alone.hist);
-	for (i = 0; l->peers != NULL && i < l->peers->n; i++)
+	for (i = 0; l->peers != NULL && i < l->peers->n; i++) {
 		free(l->lane[i].flight);
+		free(l->lane[i].heard);
+	}
 	free(l->lane);
 	nr_peers_free(l->peers);
 	free(l->check.ids);
@@ -815,6 +907,7 @@ nr_load_free(struct nr_load *l)
 	nr_buf_free(&l->tight);
 	free(l->ids);
 	free(l->times);
+	free(l->numbers);
 	if (l->data != NULL)
 		(void)munmap((void *)(uintptr_t)l->data,
 		    (size_t)(l->end - l->data));

@@ -5,6 +5,7 @@
 nr-bench gen -q -n 3000 --seed 4 >all
 jq -c 'select(.kind == 1 and all(.tags[]; .[0] != "expiration"))' all >events
 serve() {
+	: >log		# not what the last one said
 	nr-serve -S "$@" --listen 127.0.0.1:0 2>log &
 	relay=$!
 	wait_for 10 grep -q serving log

@@ -21,6 +21,7 @@ struct nr_mix {
 	struct nr_buf	 text;
 	size_t		*at;		/* where each filter starts in text */
 	uint64_t	*events;	/* that it got, UINT64_MAX: not asked */
+	uint64_t	*sum;
 	unsigned	 n;
 };
 
@@ -167,7 +168,8 @@ new_mix(unsigned n)
 	m->n = n;
 	m->at = calloc(n + 1, sizeof(*m->at));
 	m->events = malloc((size_t)n * sizeof(*m->events));
-	if (m->at == NULL || m->events == NULL) {
+	m->sum = calloc(n, sizeof(*m->sum));
+	if (m->at == NULL || m->events == NULL || m->sum == NULL) {
 		nr_mix_free(m);
 		return NULL;
 	}
@@ -225,6 +227,7 @@ nr_mix_free(struct nr_mix *m)
 	free(m->line);
 	free(m->at);
 	free(m->events);
+	free(m->sum);
 	free(m);
 }
 
@@ -239,9 +242,11 @@ nr_mix_pick(struct nr_mix *m, struct nr_view *filter)
 }
 
 int
-nr_mix_answered(struct nr_mix *m, unsigned i, uint64_t events)
+nr_mix_answered(struct nr_mix *m, unsigned i, uint64_t events, uint64_t sum)
 {
-	if (m->events[i] == UINT64_MAX)
+	if (m->events[i] == UINT64_MAX) {
 		m->events[i] = events;
-	return m->events[i] == events;
+		m->sum[i] = sum;
+	}
+	return m->events[i] == events && m->sum[i] == sum;
 }

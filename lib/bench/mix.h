@@ -35,9 +35,10 @@ void	nr_mix_free(struct nr_mix *m);		/* NULL is allowed */
 unsigned nr_mix_pick(struct nr_mix *m, struct nr_view *filter);
 
 /*
- * Filter i got so many events.  Returns 0 where that differs from the
- * first time.
+ * Filter i got so many events, with this sum of what stands for each.
+ * Returns 0 where either differs from the first time.
  */
-int	nr_mix_answered(struct nr_mix *m, unsigned i, uint64_t events);
+int	nr_mix_answered(struct nr_mix *m, unsigned i, uint64_t events,
+	    uint64_t sum);
 
 #endif

@@ -7,6 +7,7 @@ import http from 'node:http'
 import tls from 'node:tls'
 import { WebSocketServer } from 'ws'
 import { ok, is, note, done, serve, scratch, run, sleep, until, go } from './tap.mjs'
+import { matchFilter } from 'nostr-tools/filter'
 import { frame, PING, TEXT } from './raw.mjs'
 
 go(Number(process.argv[2] ?? 0))
@@ -105,8 +106,8 @@ const url = secure(relay)
 // ---- fragments
 for (const packed of [false, true]) {
   const pieces = (ws, text) => {
-    for (let i = 0; i < text.length; i += 50) {
-      ws.send(text.slice(i, i + 50), { fin: i + 50 >= text.length, compress: packed })
+    for (let i = 0; i < text.length; i += 10) {
+      ws.send(text.slice(i, i + 10), { fin: i + 10 >= text.length, compress: packed })
       ws.ping('between')
     }
   }
@@ -172,5 +173,67 @@ const sanitized = /address|thread/.test(process.env.PATH.split(':').find(x => /b
   ok(/closed: the relay does not read/.test(r.err), 'end the connection', r.err)
 }
 
+// ---- answers that are late, twice, known, or not what they were
+for (const [mode, verb, ...last] of [['query', 'REQ', 'EOSE'], ['publish', 'EVENT', 'OK', true, '']]) {
+  // The first answer comes when others are still waited for.
+  let n = 0
+  const late = await mock({
+    [verb]: (ws, say, m) => {
+      const id = m[1].id ?? m[1], first = n++ === 0
+      setTimeout(() => {
+        if (first && verb === 'REQ') say('EVENT', id, stored)
+        say(last[0], id, ...last.slice(1))
+      }, first ? 2800 : 1500)
+    }
+  })
+  const r = await load(mode, '-c', '2', '-w', '1', '--timeout', '2', '-f', 'events', late)
+  is([r.code, r.report.wrong, r.report.errors.timeout >= 1], [3, 0, true], `${mode}: a late answer is late, not wrong`)
+}
+{
+  const ears = []
+  const twice = await mock({
+    REQ: (ws, say, m) => { ears.push([say, m[1]]); say('EOSE', m[1]) },
+    EVENT: (ws, say, m) => {
+      for (const [to, id] of ears) {
+        to('EVENT', id, m[1])
+        if (m[1].id === stored.id && to === ears[1][0]) to('EVENT', id, m[1])
+      }
+      say('OK', m[1].id, true, '')
+    }
+  })
+  const r = await load('fanout', '-c', '3', '-n', '20', '-f', 'events', twice)
+  is([r.code, r.report.deliveries, r.report.wrong], [1, 60, 1], 'an event delivered twice is one, and wrong')
+  ok(/wrong: an event delivered twice/.test(r.err), 'is named', r.err)
+}
+{
+  const again = await load('publish', '--ca-file', 'good.pem', '-f', 'events', url)
+  is([again.code, again.report.accepted, again.report.known, again.report.refused], [0, events.length, events.length, 0],
+    'what is stored already is accepted, and known')
+  ok(again.err.includes(`${events.length} events were stored already`), 'is told', again.err)
+  for (const [text, name] of [['replaced: have newer event', 'replaced'], ['duplicate: newer', 'duplicate'], ['mute: nobody listens', 'mute'],
+    ['deleted: by its author', 'deleted'], ['why not', 'other']]) {
+    const refusing = await mock({ EVENT: (ws, say, m) => say('OK', m[1].id, false, text) })
+    const r = await load('publish', '-n', '20', '-f', 'events', refusing)
+    is([r.code, r.report.refused, r.report.published, r.report.known, r.report.per_second, r.report.errors],
+      [1, 20, 20, 0, 0, { [name]: 20 }], `refused: ${text}`)
+  }
+}
+{
+  // As many events as before, and each as it should be, but others.
+  let n = 0, some = []
+  const other = await mock({
+    REQ: (ws, say, m) => {
+      some = events.map(e => JSON.parse(e)).filter(e => matchFilter(m[2], e))
+      if (some.length > 1) say('EVENT', m[1], some[n++ % 2])
+      say('EOSE', m[1])
+    }
+  })
+  for (let seed = 1; seed < 100 && some.length < 2; seed++) {
+    const r = await load('query', '--seed', `${seed}`, '--filters', '1', '-c', '1', '-n', '4', '-f', 'events', other)
+    if (some.length < 2) continue
+    is([r.code, r.report.wrong], [1, 2], 'other events for the same question')
+    ok(/wrong: other events than before/.test(r.err), 'are named', r.err)
+  }
+}
 await relay.stop()
 done()
