@@ -200,7 +200,9 @@ class Sweep:
 
     def run(self, stride, offset, until):
         n = 1 + offset % stride
-        while self.last is None and time.monotonic() < until:
+        # However slow the machine is, each plan has its turn.
+        while self.last is None and (time.monotonic() < until or
+                                     self.tried == 0):
             self.one(n)
             n += stride
         shutil.rmtree(self.dir, ignore_errors=True)
@@ -248,10 +250,10 @@ for program in ('nr-import', 'nr-serve', 'nr-export'):
     mine = [s for s in sweeps if s.name.startswith(program)]
     ok(not any(s.bad for s in mine),
        '%s: whatever fails, nothing acknowledged is lost' % program)
-    ok(sum(s.hits for s in mine) > (10 if program == 'nr-export' else 50) or only,
+    ok(sum(s.hits for s in mine) > (10 if program == 'nr-export' else 20) or only,
        '%s: many calls were made to fail' % program)
 skipped = [s.name for s in sweeps if s.tried == 0]
 ok(not FULL or not any(s.last is None for s in sweeps),
    'all of them, where there is time')
-ok(len(skipped) < len(sweeps) / 3, 'most plans had their turn', skipped)
+ok(not skipped, 'every plan had its turn', skipped)
 done()
