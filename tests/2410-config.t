@@ -98,6 +98,35 @@ NR_SERVE_LISTEN='127.0.0.1:0 127.0.0.1:0  127.0.0.1:0' serve
 is 'a list in the environment has spaces'	3 "$(grep -c serving log)"
 stop
 
+# A policy that cannot be run: not one event would be accepted.
+echo 'echo' >dull
+mkdir folder
+while IFS='|' read -r policy why; do
+	check 2 "no policy: $policy" --set policy="$policy"
+	says "policy: $why\$"
+done <<'END'
+/no/such/plugin --fast|/no/such/plugin: No such file or directory
+no-such-plugin|no-such-plugin: No such file or directory
+LEVEL=2 exec no-such-plugin -x; true|no-such-plugin: No such file or directory
+./dull|./dull: Permission denied
+./folder/|./folder/: Permission denied
+END
+rc 2 'nor does it serve'	timeout 10 nr-serve -S store --listen 127.0.0.1:0 --set policy=./dull
+while read -r policy; do
+	check 0 "may be one: $policy" --set policy="$policy"
+done <<'END'
+nr-policy --plugin -f rules
+A=1 exec nr-policy --plugin
+"$HOME"/no/such/plugin
+PATH=/no/such plugin
+cd / && exec no-such-plugin
+if true; then cat; fi
+f () { cat; }; f
+(cat)
+END
+serve --listen 127.0.0.1:0 -c /dev/null --set policy=cat
+stop
+
 # A Unix socket.
 echo junk >taken
 rc 3 'a path that is taken'	timeout 10 nr-serve -S store --listen "unix:$PWD/taken"
@@ -154,6 +183,10 @@ kill -HUP "$relay"
 ok 'one that is wrong'		wait_for 5 grep -q 'stays as it was' log
 like 'is told with its line'	'error: live.conf: line 4: max_limit: x' log
 is 'and nothing changes'	'second 20' "$(info '"\(.name) \(.limitation.max_limit)"')"
+printf 'policy = "%s"\n' "$PWD/dull" >live.conf
+kill -HUP "$relay"
+ok 'nor with a policy that cannot be run' wait_for 5 sh -c "[ \$(grep -c 'stays as it was' log) = 2 ]"
+like 'which is told'		'policy: .*/dull: Permission denied' log
 for i in 1 2 3 4 5 6 7 8; do
 	echo "name = n$i" >live.conf
 	kill -HUP "$relay"

@@ -56,7 +56,7 @@ serve b --set policy="nr-policy --plugin -f $PWD/rules"
 		{ echo "accept all label \"n$i\""; seq 500 |
 		    sed 's/.*/reject "x" kind 6&000 tag t "&"/; s/kind 6\(.\).*000/kind 6\1/'; } >rules.new
 		mv rules.new rules
-		[ $((i % 8)) != 0 ] || kill -HUP $relay
+		[ $((i % 4)) != 0 ] || kill -HUP $relay
 		sleep 0.2
 	done
 ) &

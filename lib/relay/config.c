@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "event/event.h"
+#include "policy/command.h"
 #include "policy/request.h"
 #include "relay/tls.h"
 #include "util/err.h"
@@ -531,13 +532,32 @@ load_tls(struct nr_relay_config *c, nr_complaint_fn *complain, void *ctx)
 	return NR_EINVAL;
 }
 
+/* A relay whose policy cannot even be run would refuse everything. */
+static int
+find_policy(const struct nr_relay_config *c, nr_complaint_fn *complain,
+    void *ctx)
+{
+	char word[NR_COMMAND_WORD], what[NR_COMMAND_WORD + 128];
+	int rc;
+
+	if (c->policy == NULL || (rc = nr_command_find(word, c->policy)) ==
+	    NR_OK)
+		return NR_OK;
+	snprintf(what, sizeof(what), "policy: %s: %s", word, nr_strerror(rc));
+	complain(ctx, what);
+	return NR_EINVAL;
+}
+
 int
 nr_relay_config_load(struct nr_relay_config *c, nr_complaint_fn *complain,
     void *ctx)
 {
-	int rc = load_members(c, complain, ctx);
+	int rc;
 
-	return rc != NR_OK ? rc : load_tls(c, complain, ctx);
+	if ((rc = load_members(c, complain, ctx)) != NR_OK ||
+	    (rc = find_policy(c, complain, ctx)) != NR_OK)
+		return rc;
+	return load_tls(c, complain, ctx);
 }
 
 static int

@@ -176,7 +176,7 @@ int	nr_relay_config_file(struct nr_relay_config *c, const char *path,
 	    nr_complaint_fn *complain, void *ctx);
 
 /*
- * Read the files that are named.
+ * Read the files that are named, and find the policy's command.
  * Returns  0, NR_EINVAL after complaints, or ENOMEM.
  */
 int	nr_relay_config_load(struct nr_relay_config *c,
