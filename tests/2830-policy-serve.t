@@ -56,12 +56,12 @@ serve b --set policy="nr-policy --plugin -f $PWD/rules"
 		{ echo "accept all label \"n$i\""; seq 500 |
 		    sed 's/.*/reject "x" kind 6&000 tag t "&"/; s/kind 6\(.\).*000/kind 6\1/'; } >rules.new
 		mv rules.new rules
-		[ $((i % 4)) != 0 ] || kill -HUP $relay
+		[ $((i % 8)) != 0 ] || kill -HUP $relay
 		sleep 0.2
 	done
 ) &
 changes=$!
-rc 0 'publishing while the rules change'	nr-bench load publish -c 8 -w 16 --rate 1200 --seconds 4 -f events "$url"
+rc 0 'publishing while the rules change'	nr-bench load publish -c 8 -w 16 --rate 700 --seconds 6 -f events "$url"
 sent=$(jq .published out)
 touch done
 wait $changes
