@@ -3,6 +3,7 @@
  * medians side by side.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,8 +19,10 @@
 struct relay {
 	char		*url;
 	double		*per_second, *p50, *p99, *max;
-	unsigned	 n;
-	uint64_t	 wrong, refused;
+	unsigned	 n;		/* rounds, */
+	unsigned	 nms;		/* and those with an answer */
+	uint64_t	 done, known, wrong, refused;
+	int		 client_bound;
 };
 
 static int
@@ -51,17 +54,44 @@ measure(const struct nr_load *like, struct relay *r, unsigned round,
 	/* No event is published to a relay twice. */
 	l.slice = round;
 	l.slices = rounds;
+	l.shares = 1;
 	status = nr_load_run(&l);
 	nr_load_report(&l, round + 1);
 	part = nr_load_main(&l);
-	r->per_second[r->n] = nr_load_per_second(&l);
-	r->p50[r->n] = (double)nr_hist_at(part->hist, 0.5) / 1000;
-	r->p99[r->n] = (double)nr_hist_at(part->hist, 0.99) / 1000;
-	r->max[r->n++] = (double)part->hist->max / 1000;
+	r->per_second[r->n++] = nr_load_per_second(&l);
+	if (part->hist->count > 0) {
+		r->p50[r->nms] = (double)nr_hist_at(part->hist, 0.5) / 1000;
+		r->p99[r->nms] = (double)nr_hist_at(part->hist, 0.99) / 1000;
+		r->max[r->nms++] = (double)part->hist->max / 1000;
+	}
+	r->done += part->hist->count;
+	r->known += l.known;
+	r->client_bound |= nr_load_bound(&l);
 	r->wrong += l.wrong;
 	r->refused += l.refused;
 	nr_load_free(&l);
 	return status;
+}
+
+/* Is anybody there?  Ends the program where not, before others are loaded. */
+static void
+reach(const struct nr_load *like, const struct relay *r)
+{
+	struct nr_load l = *like;
+
+	l.url = r->url;
+	l.shares = 1;
+	nr_load_connect(&l, 1);
+	nr_load_free(&l);
+}
+
+static void
+add_figure(struct nr_buf *b, const char *name, int there, int digits,
+    double v)
+{
+	nr_load_need(nr_buf_addf(b, ",\"%s\":", name), "report");
+	nr_load_need(there ? nr_buf_addf(b, "%.*f", digits, v) :
+	    nr_buf_adds(b, "null"), "report");
 }
 
 static void
@@ -74,12 +104,15 @@ tell(const struct nr_load *l, struct relay *r, struct relay *first)
 	nr_load_need(nr_buf_addf(&b, "{\"compare\":\"%s\",\"url\":", l->mode),
 	    "report");
 	nr_load_need(nr_buf_addjson(&b, r->url, strlen(r->url)), "report");
-	nr_load_need(nr_buf_addf(&b, ",\"rounds\":%u,\"per_second\":%.0f"
-	    ",\"ratio\":%.3f,\"p50\":%.3f,\"p99\":%.3f,\"max\":%.3f"
-	    ",\"refused\":%llu,\"wrong\":%llu}\n", r->n, is,
-	    other > 0 ? is / other : 0, median(r->p50, r->n),
-	    median(r->p99, r->n), median(r->max, r->n),
-	    (unsigned long long)r->refused, (unsigned long long)r->wrong),
+	nr_load_need(nr_buf_addf(&b, ",\"rounds\":%u", r->n), "report");
+	add_figure(&b, "per_second", r->done > 0, 0, is);
+	add_figure(&b, "ratio", r->done > 0 && other > 0, 3, is / other);
+	add_figure(&b, "p50", r->nms > 0, 3, median(r->p50, r->nms));
+	add_figure(&b, "p99", r->nms > 0, 3, median(r->p99, r->nms));
+	add_figure(&b, "max", r->nms > 0, 3, median(r->max, r->nms));
+	nr_load_need(nr_buf_addf(&b, ",\"known\":%" PRIu64 ",\"refused\":%"
+	    PRIu64 ",\"wrong\":%" PRIu64 ",\"client_bound\":%s}\n", r->known,
+	    r->refused, r->wrong, r->client_bound ? "true" : "false"),
 	    "report");
 	nr_out(b.p, b.len);
 	nr_buf_free(&b);
@@ -97,6 +130,8 @@ nr_bench_compare(int argc, char *argv[])
 	n = (unsigned)(argc - optind);
 	if (n < 2)
 		nr_bad_usage("compare needs two URLs or more");
+	if (l.file != NULL)
+		nr_load_open_file(&l);
 	relay = nr_load_memory(n, sizeof(*relay));
 	for (i = 0; i < n; i++) {
 		relay[i].url = nr_load_url(argv[optind + (int)i]);
@@ -106,6 +141,8 @@ nr_bench_compare(int argc, char *argv[])
 		relay[i].p99 = relay[i].p50 + rounds;
 		relay[i].max = relay[i].p99 + rounds;
 	}
+	for (i = 0; i < n; i++)
+		reach(&l, &relay[i]);
 	for (k = 0; k < rounds; k++)
 		for (i = 0; i < n; i++) {
 			/* Each is the first of a round in its turn. */
@@ -120,6 +157,7 @@ nr_bench_compare(int argc, char *argv[])
 		free(relay[i].url);
 	}
 	free(relay);
+	nr_load_close_file(&l);
 	nr_out_close();
 	return status;
 }

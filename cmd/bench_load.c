@@ -240,6 +240,8 @@ nr_load_connect(struct nr_load *l, unsigned n)
 	l->before = look_at_relay(l);
 	nr_load_open(l, n);
 	while (l->peers->nopen < n || (l->authed && l->known_as < n)) {
+		if (l->peers->nfailed > 0)
+			nr_load_unreachable(l);
 		if (nr_now_ns() > until)
 			nr_die(ETIMEDOUT, "%s", l->url);
 		nr_load_need(nr_peers_wait(l->peers, 100), "connect");
@@ -364,6 +366,24 @@ cpu_seconds(void)
 	    (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
 }
 
+/*
+ * Seconds that this thread was ready to run and no processor was free; 0
+ * where the system does not say.
+ */
+static double
+wait_seconds(void)
+{
+	unsigned long long waited = 0;
+	FILE *f = fopen("/proc/self/schedstat", "re");
+
+	if (f == NULL)
+		return 0;
+	if (fscanf(f, "%*u %llu", &waited) != 1)
+		waited = 0;
+	(void)fclose(f);
+	return (double)waited / 1e9;
+}
+
 void
 nr_load_begin(struct nr_load *l)
 {
@@ -374,6 +394,7 @@ nr_load_begin(struct nr_load *l)
 	l->warm = l->warm_up == 0;
 	l->counted = l->start;
 	l->cpu_began = cpu_seconds();
+	l->wait_began = wait_seconds();
 	l->begun = look_at_relay(l);
 	l->stop = l->seconds > 0 ? l->from + (int64_t)(l->seconds * 1e9) : 0;
 	for (i = 0; l->rate == 0 && i < l->peers->n; i++) {
@@ -397,6 +418,7 @@ nr_load_end_warm_up(struct nr_load *l)
 	l->peers->bytes_in = l->peers->bytes_out = 0;
 	l->counted = l->now;
 	l->cpu_began = cpu_seconds();
+	l->wait_began = wait_seconds();
 	l->begun.cpu = look_at_relay(l).cpu;
 }
 
@@ -404,12 +426,18 @@ void
 nr_load_cpu(struct nr_load *l)
 {
 	int64_t ns = nr_now_ns() - l->counted;
+	double s = (double)(ns > 0 ? ns : 1) / 1e9;
 
-	l->cpu = (cpu_seconds() - l->cpu_began) * 1e9 /
-	    (double)(ns > 0 ? ns : 1);
+	l->cpu = (cpu_seconds() - l->cpu_began) / s;
+	l->waited = (wait_seconds() - l->wait_began) / s;
 	l->after = look_at_relay(l);
-	l->relay_cpu = (l->after.cpu - l->begun.cpu) * 1e9 /
-	    (double)(ns > 0 ? ns : 1);
+	l->relay_cpu = (l->after.cpu - l->begun.cpu) / s;
+}
+
+int
+nr_load_bound(const struct nr_load *l)
+{
+	return l->cpu + l->waited > BUSY;
 }
 
 /* Requests that were due, that there were, and that were not sent. */
@@ -527,15 +555,16 @@ add_figures(const struct nr_load *l, struct nr_buf *b)
 	nr_load_need(nr_buf_addf(b, "\"load\":\"%s\",\"connections\":%u"
 	    ",\"in_flight\":%u,\"%s\":%" PRIu64 ",\"seconds\":%.3f"
 	    ",\"per_second\":%.0f,\"events\":%" PRIu64 ",\"accepted\":%"
-	    PRIu64 ",\"known\":%" PRIu64 ",\"refused\":%" PRIu64 ",\"wrong\":%" PRIu64
-	    ",\"lost_connections\":%u,\"bytes_in\":%" PRIu64
+	    PRIu64 ",\"known\":%" PRIu64 ",\"refused\":%" PRIu64
+	    ",\"wrong\":%" PRIu64 ",\"lost_connections\":%u", l->mode,
+	    l->connections, l->in_flight, m->what, nr_load_main(l)->done,
+	    nr_load_seconds(l), nr_load_per_second(l), l->events,
+	    l->accepted, l->known, l->refused, l->wrong, l->lost), "report");
+	nr_load_need(nr_buf_addf(b, ",\"bytes_in\":%" PRIu64
 	    ",\"bytes_out\":%" PRIu64 ",\"client_cpu\":%.2f"
-	    ",\"client_bound\":%s", l->mode, l->connections, l->in_flight,
-	    m->what, nr_load_main(l)->done, nr_load_seconds(l),
-	    nr_load_per_second(l), l->events, l->accepted, l->known,
-	    l->refused,
-	    l->wrong, l->lost, l->peers->bytes_in, l->peers->bytes_out,
-	    l->cpu, l->cpu > BUSY ? "true" : "false"), "report");
+	    ",\"client_waited\":%.2f,\"client_bound\":%s",
+	    l->peers->bytes_in, l->peers->bytes_out, l->cpu, l->waited,
+	    nr_load_bound(l) ? "true" : "false"), "report");
 	if (l->rate > 0)
 		nr_load_need(nr_buf_addf(b, ",\"rate\":%g,\"late\":%" PRIu64,
 		    l->rate, l->late), "report");
@@ -616,9 +645,10 @@ nr_load_report(struct nr_load *l, unsigned round)
 		    l->fault.class != NULL ? l->fault.class : "",
 		    l->fault.class != NULL ? ": " : "",
 		    l->fault.class != NULL ? l->fault.text : "");
-	if (l->cpu > BUSY)
-		nr_warn("this side was busy all the time: the relay may do "
-		    "more");
+	if (nr_load_bound(l))
+		nr_warn("this side was busy all the time%s: the relay may do "
+		    "more", l->cpu > BUSY ? "" :
+		    ", or waited for a processor");
 	if (l->late > 0)
 		nr_warn("%" PRIu64 " requests could not be sent in time, nor "
 		    "before the end", l->late);
@@ -633,8 +663,10 @@ nr_load_run(struct nr_load *l)
 
 	for (i = 0; i < NR_ROLES; i++)
 		l->part[i].hist = nr_load_memory(1, sizeof(struct nr_hist));
+	if (l->file != NULL && l->data == NULL)
+		nr_load_open_file(l);
 	if (l->file != NULL)
-		nr_load_map_file(l);
+		nr_load_slice(l);
 	m->run(l);
 	if (l->cut_short)
 		return NR_EX_ENV;

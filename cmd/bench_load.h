@@ -119,6 +119,7 @@ struct nr_load {
 
 	const char	*data, *end, *next, *last;	/* of the file */
 	unsigned	 slice, slices;		/* the part of it to publish */
+	int		 shares;		/* the file is another's, too */
 	int64_t		 now;			/* ns, of this turn */
 	struct nr_key	*key;
 	struct nr_verifier *hasher;
@@ -137,7 +138,7 @@ struct nr_load {
 	unsigned	 turn;			/* whose request is next */
 	int		 warm;			/* past the warm-up, */
 	int64_t		 counted;		/* since then, ns */
-	double		 cpu_began;		/* seconds, then */
+	double		 cpu_began, wait_began;	/* seconds, then */
 	int		 stuck;		/* one is due, and no lane is free */
 	int		 ending;
 
@@ -148,7 +149,7 @@ struct nr_load {
 	uint64_t	 accepted, known, refused, events, wrong, late;
 	uint64_t	 error[NR_LOAD_NERRORS];
 	unsigned	 lost;			/* connections */
-	double		 cpu, relay_cpu;
+	double		 cpu, waited, relay_cpu;
 	struct nr_load_relay before, begun, after;	/* the relay's */
 	int		 cut_short;
 	char		 first_refusal[200], first_wrong[200];
@@ -211,9 +212,15 @@ uint64_t	nr_load_expected(const struct nr_load *l);
 /* From the warm-up's end to the last answer that counts. */
 double	nr_load_seconds(const struct nr_load *l);
 
+/* ---- bench_file.c -------------------------------------------------------- */
+
+/* Open the file of events, or end the program; then take its slice. */
+void	nr_load_open_file(struct nr_load *l);
+void	nr_load_slice(struct nr_load *l);
+void	nr_load_close_file(struct nr_load *l);
+
 /* ---- bench_requests.c: what is sent and what it is answered with --------- */
 
-void	nr_load_map_file(struct nr_load *l);
 
 /* The file's first authors, one for each group of subscribers. */
 void	nr_load_find_authors(struct nr_load *l);
@@ -251,6 +258,8 @@ int	nr_load_run(struct nr_load *l);
 /* Write what came of it as a line of JSON; round 0: there are none. */
 void	nr_load_report(struct nr_load *l, unsigned round);
 double	nr_load_per_second(const struct nr_load *l);
+/* Was it this side that could do no more? */
+int	nr_load_bound(const struct nr_load *l);
 /* The part that the mode is about. */
 const struct nr_load_part *nr_load_main(const struct nr_load *l);
 

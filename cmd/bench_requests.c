@@ -4,14 +4,11 @@
 #include "bench_load.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "bench/nip11.h"
@@ -32,44 +29,6 @@
 #define NEG_ALL		"61" "00" "00" "01" "00000000000000000000000000000000"
 
 /* ---- the file ----------------------------------------------------------------- */
-
-/* Where a slice of the file begins: behind the end of a line. */
-static const char *
-slice_at(const struct nr_load *l, unsigned i)
-{
-	size_t size = (size_t)(l->end - l->data);
-	const char *p, *lf;
-
-	if (i == 0 || l->slices == 0)
-		return i == 0 ? l->data : l->end;
-	p = l->data + size / l->slices * i;
-	if (i >= l->slices || (lf = memchr(p, '\n', (size_t)(l->end - p))) ==
-	    NULL)
-		return l->end;
-	return lf + 1;
-}
-
-void
-nr_load_map_file(struct nr_load *l)
-{
-	struct stat s;
-	void *p;
-	int fd;
-
-	if ((fd = open(l->file, O_RDONLY | O_CLOEXEC)) < 0 ||
-	    fstat(fd, &s) != 0)
-		nr_die(errno, "%s", l->file);
-	if (s.st_size == 0)
-		nr_bad_usage("%s: no events", l->file);
-	p = mmap(NULL, (size_t)s.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (p == MAP_FAILED)
-		nr_die(errno, "%s", l->file);
-	close(fd);
-	l->data = p;
-	l->end = l->data + s.st_size;
-	l->next = slice_at(l, l->slice);
-	l->last = slice_at(l, l->slice + 1);
-}
 
 /*
  * Relays show some kinds to their parties only, and may leave out a version
@@ -121,8 +80,9 @@ next_event(struct nr_load *l, struct nr_view *line)
 		line->len = (size_t)((lf != NULL ? lf : l->end) - l->next);
 		l->next = lf != NULL ? lf + 1 : l->end;
 		if (line->len < 71 || memcmp(line->p, "{\"id\":\"", 7) != 0)
-			nr_bad_usage("%s: not events as nr-bench gen or "
-			    "nr-export write them", l->file);
+			nr_bad_usage("%s: a line that is not normal, as those "
+			    "before it: nr-import and nr-export make it so",
+			    l->file);
 		/* Everybody is to hear it, where somebody listens. */
 	} while (l->nids > 0 && (may_stay_unheard(*line) ||
 	    !is_followed(l, *line)));
@@ -908,7 +868,6 @@ nr_load_free(struct nr_load *l)
 	free(l->ids);
 	free(l->times);
 	free(l->numbers);
-	if (l->data != NULL)
-		(void)munmap((void *)(uintptr_t)l->data,
-		    (size_t)(l->end - l->data));
+	if (!l->shares)
+		nr_load_close_file(l);
 }

@@ -27,6 +27,29 @@ ok 'a relay to be measured'			serve store
 rc 0 'all accepted: status 0'	nr-bench load publish -f events "$url"
 rc 0 'all answered: status 0'	nr-bench load query -n 500 -f events "$url"
 is 'as many as were asked'	500 "$(jq .queries out)"
+# Other dumps: members in another order, spaces, compressed, from a pipe.
+jq -c '{content, sig, kind, tags, created_at, pubkey, id}' events |
+    sed 's/,"/, "/g; s/":/": /g' >foreign
+foreign() { nr-bench load publish -f "$@" "$url"; }
+rc 0 'events that others have written'	foreign foreign
+is 'are the same'	"$(wc -l <events)" "$(jq .known out)"
+zstd -q foreign
+rc 0 'compressed, too'			foreign foreign.zst
+is 'likewise'		"$(wc -l <events)" "$(jq .known out)"
+piped() { { echo; cat foreign; } | nr-bench load publish -f - "$url"; }
+rc 0 'and by stdin'			piped
+is 'all of them'	"$(wc -l <events)" "$(jq .known out)"
+here() { nr-bench load query -n 20 -f - "$url" <events; }
+rc 0 'stdin may be a file'		here
+rest() { { read -r _; nr-bench load publish -f - "$url"; } <events; }
+rc 0 'of which some was read'		rest
+is 'which does not come again'	"$(($(wc -l <events) - 1))" "$(jq .known out)"
+{ head -2 foreign; echo '{"id":1}'; } >torn
+rc 2 'what is no event'			foreign torn
+like 'is told by its line'		'torn: line 3: .*nr-import' err
+rc 2 'nothing at all'			foreign /dev/null
+shut() { foreign - <&-; }
+rc 3 'no stdin'				shut
 sed 's/"sig":"....../"sig":"000000/; s/^{"id":"..../{"id":"0000/' events |
     head -3 >bad
 rc 1 'a refusal: status 1'	nr-bench load publish -f bad "$url"
@@ -85,6 +108,25 @@ ok 'a relay for groups'		serve groups
 rc 0 'who follows an author'	nr-bench load fanout -c 20 --group 5 -n 30 -f all "$url"
 is 'gets what there is'		true "$(jq '.accepted > 10 and .deliveries == 5 * .accepted' out)"
 stop_relay
+
+# ---- in turns
+serve first && a=$url
+serve second && b=$url
+both() { nr-bench compare publish --rounds 2 -f - "$@" <events; }
+rc 0 'compare takes events from stdin'	both "$a" "$b"
+is 'all of them to each'	"$((2 * $(wc -l <events))) 0" \
+    "$(jq -s -r '[.[] | select(.round)] | "\(map(.accepted) | add) \(map(.known) | add)"' out)"
+rc 0 'again'			both "$a" "$b"
+is 'they are known'	"$(wc -l <events)" \
+    "$(jq 'select(.compare and .ratio == 1) | .known' out)"
+rc 3 'one that is dead is found at once' \
+    nr-bench compare query --rounds 1 -f events "$a" ws://127.0.0.1:1
+like 'by its name'	'nr-bench: ws://127.0.0.1:1: refused: ' err
+is 'before the others are loaded'	'' "$(cat out)"
+serve closed --set write=auth
+rc 1 'one that refuses all'	nr-bench compare publish --rounds 2 -n 40 -f events "$a" "$url"
+is 'is not fast'	'[null,null,null,80]' \
+    "$(jq -c 'select(.compare and .refused > 0) | [.per_second, .ratio, .p50, .refused]' out)"
 
 rc 0 'the machine'		nr-bench limits -d . -f all
 is 'has its limits'		true "$(jq '[.cores, .verify_per_second,

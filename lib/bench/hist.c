@@ -60,6 +60,13 @@ nr_hist_at(const struct nr_hist *h, double p)
 	return h->max;
 }
 
+static int
+add_ms(const struct nr_hist *h, struct nr_buf *b, uint64_t us)
+{
+	return h->count == 0 ? nr_buf_adds(b, "null") :
+	    nr_buf_addf(b, "%.3f", (double)us / 1000);
+}
+
 int
 nr_hist_write(const struct nr_hist *h, struct nr_buf *b)
 {
@@ -73,9 +80,15 @@ nr_hist_write(const struct nr_hist *h, struct nr_buf *b)
 	unsigned i;
 	int rc = NR_OK;
 
-	for (i = 0; rc == NR_OK && i < sizeof(at) / sizeof(at[0]); i++)
-		rc = nr_buf_addf(b, "%s\"%s\":%.3f", i == 0 ? "{" : ",",
-		    at[i].name, (double)nr_hist_at(h, at[i].p) / 1000);
-	return rc != NR_OK ? rc : nr_buf_addf(b, ",\"max\":%.3f}",
-	    (double)h->max / 1000);
+	for (i = 0; rc == NR_OK && i < sizeof(at) / sizeof(at[0]); i++) {
+		rc = nr_buf_addf(b, "%s\"%s\":", i == 0 ? "{" : ",",
+		    at[i].name);
+		if (rc == NR_OK)
+			rc = add_ms(h, b, nr_hist_at(h, at[i].p));
+	}
+	if (rc == NR_OK)
+		rc = nr_buf_adds(b, ",\"max\":");
+	if (rc == NR_OK)
+		rc = add_ms(h, b, h->max);
+	return rc != NR_OK ? rc : nr_buf_adds(b, "}");
 }

@@ -24,7 +24,10 @@ void	nr_hist_add(struct nr_hist *h, int64_t us);
 /* The value that the share p of all values does not exceed. */
 uint64_t nr_hist_at(const struct nr_hist *h, double p);
 
-/* Write {"p50":...,"max":...} in milliseconds.  Returns 0 or ENOMEM. */
+/*
+ * Write {"p50":...,"max":...} in milliseconds, null where nothing was added.
+ * Returns 0 or ENOMEM.
+ */
 int	nr_hist_write(const struct nr_hist *h, struct nr_buf *b);
 
 #endif
