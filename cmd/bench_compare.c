@@ -21,7 +21,7 @@ struct relay {
 	double		*per_second, *p50, *p99, *max;
 	unsigned	 n;		/* rounds, */
 	unsigned	 nms;		/* and those with an answer */
-	uint64_t	 done, known, wrong, refused;
+	uint64_t	 done, known, missing, wrong, refused;
 	int		 client_bound;
 };
 
@@ -66,6 +66,7 @@ measure(const struct nr_load *like, struct relay *r, unsigned round,
 	}
 	r->done += part->hist->count;
 	r->known += l.known;
+	r->missing += l.missing;
 	r->client_bound |= nr_load_bound(&l);
 	r->wrong += l.wrong;
 	r->refused += l.refused;
@@ -111,8 +112,9 @@ tell(const struct nr_load *l, struct relay *r, struct relay *first)
 	add_figure(&b, "p99", r->nms > 0, 3, median(r->p99, r->nms));
 	add_figure(&b, "max", r->nms > 0, 3, median(r->max, r->nms));
 	nr_load_need(nr_buf_addf(&b, ",\"known\":%" PRIu64 ",\"refused\":%"
-	    PRIu64 ",\"wrong\":%" PRIu64 ",\"client_bound\":%s}\n", r->known,
-	    r->refused, r->wrong, r->client_bound ? "true" : "false"),
+	    PRIu64 ",\"missing\":%" PRIu64 ",\"wrong\":%" PRIu64
+	    ",\"client_bound\":%s}\n", r->known, r->refused, r->missing,
+	    r->wrong, r->client_bound ? "true" : "false"),
 	    "report");
 	nr_out(b.p, b.len);
 	nr_buf_free(&b);

@@ -556,10 +556,11 @@ add_figures(const struct nr_load *l, struct nr_buf *b)
 	    ",\"in_flight\":%u,\"%s\":%" PRIu64 ",\"seconds\":%.3f"
 	    ",\"per_second\":%.0f,\"events\":%" PRIu64 ",\"accepted\":%"
 	    PRIu64 ",\"known\":%" PRIu64 ",\"refused\":%" PRIu64
-	    ",\"wrong\":%" PRIu64 ",\"lost_connections\":%u", l->mode,
+	    ",\"missing\":%" PRIu64 ",\"wrong\":%" PRIu64 ",\"lost_connections\":%u", l->mode,
 	    l->connections, l->in_flight, m->what, nr_load_main(l)->done,
 	    nr_load_seconds(l), nr_load_per_second(l), l->events,
-	    l->accepted, l->known, l->refused, l->wrong, l->lost), "report");
+	    l->accepted, l->known, l->refused, l->missing, l->wrong,
+	    l->lost), "report");
 	nr_load_need(nr_buf_addf(b, ",\"bytes_in\":%" PRIu64
 	    ",\"bytes_out\":%" PRIu64 ",\"client_cpu\":%.2f"
 	    ",\"client_waited\":%.2f,\"client_bound\":%s",
@@ -639,6 +640,11 @@ nr_load_report(struct nr_load *l, unsigned round)
 		nr_warn("wrong: %s", l->first_wrong);
 	if (l->known > 0)
 		nr_warn("%" PRIu64 " events were stored already", l->known);
+	if (l->missing > 0)
+		nr_warn("%" PRIu64 " events that were asked for by id did "
+		    "not come%s", l->missing,
+		    l->events > 0 || l->ask == NR_ASK_COUNT ? "" :
+		    ", nor others: the relay may be fast because it is empty");
 	if (l->cut_short)
 		nr_warn("the relay stopped answering%s%s%s%s",
 		    l->fault.class != NULL ? ": " : "",
@@ -658,7 +664,6 @@ int
 nr_load_run(struct nr_load *l)
 {
 	const struct nr_load_mode *m = nr_load_mode(l->mode);
-
 	size_t i;
 
 	for (i = 0; i < NR_ROLES; i++)
@@ -670,8 +675,9 @@ nr_load_run(struct nr_load *l)
 	m->run(l);
 	if (l->cut_short)
 		return NR_EX_ENV;
+	/* One that has none of the file's events has not lost any. */
 	return l->refused > 0 || l->wrong > 0 ||
-	    l->error[NR_LOAD_TIMEOUT] > 0 || (l->lost > 0 &&
+	    (l->missing > 0 && l->events > 0) || l->error[NR_LOAD_TIMEOUT] > 0 || (l->lost > 0 &&
 	    /* Who does not read may be turned away. */
 	    l->stalled == 0 && strcmp(l->mode, "slow") != 0) ? NR_EX_NO :
 	    NR_EX_OK;

@@ -147,6 +147,7 @@ struct nr_load {
 	struct nr_load_part alone;	/* slow: before the slow ones came */
 	double		 alone_seconds;
 	uint64_t	 accepted, known, refused, events, wrong, late;
+	uint64_t	 missing;	/* asked for by id, and not there */
 	uint64_t	 error[NR_LOAD_NERRORS];
 	unsigned	 lost;			/* connections */
 	double		 cpu, waited, relay_cpu;

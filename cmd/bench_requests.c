@@ -593,6 +593,23 @@ note_time(struct nr_load *l, struct nr_view json)
 	l->pages.oldest = t;
 }
 
+/*
+ * The same question gets the same answer, where nothing is added, and what
+ * is asked for by id should be there.
+ */
+static void
+compare_answer(struct nr_load *l, const struct nr_flight *f)
+{
+	unsigned least = nr_mix_least(l->mix, f->filter);
+
+	if (l->nids > 0)
+		return;
+	if (!nr_mix_answered(l->mix, f->filter, f->got, f->sum))
+		nr_load_wrong(l, "other events than before");
+	if (nr_load_counts(l, f->due) && f->got < least)
+		l->missing += least - f->got;
+}
+
 static void
 end_query(struct nr_load *l, struct nr_bench_peer *p, struct nr_flight *f,
     unsigned slot)
@@ -604,12 +621,10 @@ end_query(struct nr_load *l, struct nr_bench_peer *p, struct nr_flight *f,
 	    "NEG-CLOSE" : "CLOSE", slot, f->serial) };
 
 	nr_load_done(l, NR_ROLE_QUERY, f->due);
-	/* The same question gets as many answers, where nothing is added. */
 	if (l->ask == NR_ASK_PAGE)
 		end_page(l, f);
-	else if (l->nids == 0 && !nr_mix_answered(l->mix, f->filter, f->got,
-	    f->sum))
-		nr_load_wrong(l, "other events than before");
+	else
+		compare_answer(l, f);
 	if (is_checked(l, lane, slot))
 		end_check(l);
 	end_flight(lane, f);

@@ -26,7 +26,7 @@ done
 ok 'a relay to be measured'			serve store
 rc 0 'all accepted: status 0'	nr-bench load publish -f events "$url"
 rc 0 'all answered: status 0'	nr-bench load query -n 500 -f events "$url"
-is 'as many as were asked'	500 "$(jq .queries out)"
+is 'as many as were asked'	'[500,0]' "$(jq -c '[.queries, .missing]' out)"
 # Other dumps: members in another order, spaces, compressed, from a pipe.
 jq -c '{content, sig, kind, tags, created_at, pubkey, id}' events |
     sed 's/,"/, "/g; s/":/": /g' >foreign
@@ -112,6 +112,8 @@ stop_relay
 # ---- in turns
 serve first && a=$url
 serve second && b=$url
+rc 0 'a relay that has nothing'		nr-bench load query -n 500 -f events "$b"
+like 'may be fast for that'		'by id did not come, nor others' err
 both() { nr-bench compare publish --rounds 2 -f - "$@" <events; }
 rc 0 'compare takes events from stdin'	both "$a" "$b"
 is 'all of them to each'	"$((2 * $(wc -l <events))) 0" \
@@ -119,6 +121,18 @@ is 'all of them to each'	"$((2 * $(wc -l <events))) 0" \
 rc 0 'again'			both "$a" "$b"
 is 'they are known'	"$(wc -l <events)" \
     "$(jq 'select(.compare and .ratio == 1) | .known' out)"
+serve half
+awk 'NR % 2' events >odd
+nr-bench load publish -q -f odd "$url" >odd.out
+rc 1 'one that has lost events is found'	nr-bench load query -n 500 -f events "$url"
+ok 'they are counted'			jq -e '.missing > 20 and .wrong == 0' out
+like 'and told'				'events that were asked for by id did not come$' err
+# Those that a relay need not have are not missing.
+nr-bench gen -q -n 3000 --seed 4 --model churn >churn
+serve churned
+nr-bench load publish -q -f churn "$url" >churn.out
+nr-bench load query -q -n 500 -f churn "$url" >out
+is 'nor those that it need not have'	0 "$(jq .missing out)"
 rc 3 'one that is dead is found at once' \
     nr-bench compare query --rounds 1 -f events "$a" ws://127.0.0.1:1
 like 'by its name'	'nr-bench: ws://127.0.0.1:1: refused: ' err

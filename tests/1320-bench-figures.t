@@ -84,6 +84,7 @@ rc 0 'connect'		nr-bench load connect -c 8 --seconds 1 "$a"
 ok 'makes connections'	test "$(f .connects)" -gt 20
 rc 0 'mixed'		nr-bench load mixed -c 16 --seconds 1 -f events "$a"
 is 'has all parts'	true "$(f '.queries > 0 and .publish.done > 0 and .deliver.done > 0')"
+nr-bench load publish -q -f events "$a" >rest
 rc 0 'slow'		nr-bench load slow -c 10 --seconds 2 -f events "$a"
 is 'tells of before and after'	true "$(f '.queries > 0 and .alone.done > 0')"
 rc 0 'slow, with one query'	timeout 20 nr-bench load slow -c 2 -n 1 -f events "$a"

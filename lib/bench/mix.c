@@ -7,12 +7,17 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "event/tags.h"
 #include "util/buf.h"
 #include "util/err.h"
 #include "util/hex.h"
+#include "util/idset.h"
 #include "util/rng.h"
+
+#define IDS_MAX		20		/* asked for by one filter */
+#define DELETED_MAX	((size_t)1 << 24)
 
 struct nr_mix {
 	struct nr_rng	 rng;
@@ -22,8 +27,44 @@ struct nr_mix {
 	size_t		*at;		/* where each filter starts in text */
 	uint64_t	*events;	/* that it got, UINT64_MAX: not asked */
 	uint64_t	*sum;
+	unsigned	*least;		/* that it must get */
 	unsigned	 n;
+	struct nr_idset	*deleted;	/* ids that some event wants gone */
+	int		 vanishing;	/* or all events of somebody */
+	time_t		 now;
 };
+
+/* Remember what an event asks to be removed. */
+static int
+note_request(struct nr_mix *m, const struct nr_event *ev)
+{
+	unsigned char id[32];
+	struct nr_tags it;
+	struct nr_tag tag;
+	int added, rc = NR_OK;
+
+	m->vanishing |= ev->kind == NR_KIND_VANISH;
+	if (ev->kind != NR_KIND_DELETION)
+		return NR_OK;
+	nr_tags_start(&it, ev->tags);
+	while (rc == NR_OK && nr_tags_next(&it, &tag))
+		if (nr_tag_letter(&tag) == 'e' && tag.value.len == 64 &&
+		    nr_hex_decode(id, tag.value.p, 32))
+			rc = nr_idset_add(m->deleted, id, &added);
+	return rc;
+}
+
+/* Does a relay that was given all these events have this one? */
+static int
+must_be_there(const struct nr_mix *m, const struct nr_event *ev)
+{
+	return !m->vanishing && !nr_kind_request(ev->kind) &&
+	    !nr_kind_confidential(ev->kind) &&
+	    !nr_kind_replaceable(ev->kind) && !nr_kind_ephemeral(ev->kind) &&
+	    !nr_kind_addressable(ev->kind) && ev->created_at <= m->now &&
+	    nr_event_expiration(ev) == INT64_MAX && !nr_event_protected(ev) &&
+	    !nr_idset_has(m->deleted, ev->id);
+}
 
 static int
 index_lines(struct nr_mix *m, const char *p, size_t len)
@@ -32,12 +73,15 @@ index_lines(struct nr_mix *m, const char *p, size_t len)
 	struct nr_event ev;
 	size_t cap = 0;
 	void *grown;
+	int rc;
 
 	for (; p < end; p = lf < end ? lf + 1 : end) {
 		if ((lf = memchr(p, '\n', (size_t)(end - p))) == NULL)
 			lf = end;
 		if (!nr_event_view(&ev, p, (size_t)(lf - p)))
 			continue;
+		if ((rc = note_request(m, &ev)) != NR_OK)
+			return rc;
 		if (m->nlines == cap) {
 			cap = cap * 2 + 1024;
 			grown = realloc(m->line, cap * sizeof(*m->line));
@@ -81,7 +125,7 @@ some_tag(struct nr_mix *m, char letter, struct nr_view *value)
 	return 0;
 }
 
-/* A list of n ids or authors of events. */
+/* A list of n authors of events, or of ids that are referred to. */
 static int
 add_keys(struct nr_mix *m, const char *name, uint64_t n, int ids)
 {
@@ -100,6 +144,29 @@ add_keys(struct nr_mix *m, const char *name, uint64_t n, int ids)
 	return rc != NR_OK ? rc : nr_buf_adds(&m->text, "]");
 }
 
+/* Some ids of events; how many of these must be there. */
+static int
+add_ids(struct nr_mix *m, unsigned *least)
+{
+	unsigned char had[IDS_MAX][32];
+	uint64_t n = 1 + nr_rng_below(&m->rng, IDS_MAX), i, k;
+	struct nr_event ev;
+	char hex[64];
+	int rc = nr_buf_adds(&m->text, "{\"ids\":[");
+
+	for (i = 0; rc == NR_OK && i < n; i++) {
+		some_event(m, &ev);
+		memcpy(had[i], ev.id, 32);
+		for (k = 0; memcmp(had[k], ev.id, 32) != 0; k++)
+			;
+		*least += k == i && must_be_there(m, &ev);
+		nr_hex_encode(hex, ev.id, 32);
+		rc = nr_buf_addf(&m->text, "%s\"%.64s\"", i > 0 ? "," : "",
+		    hex);
+	}
+	return rc != NR_OK ? rc : nr_buf_adds(&m->text, "]");
+}
+
 static int
 add_tag(struct nr_mix *m, char letter)
 {
@@ -111,7 +178,7 @@ add_tag(struct nr_mix *m, char letter)
 }
 
 static int
-add_filter(struct nr_mix *m)
+add_filter(struct nr_mix *m, unsigned *least)
 {
 	uint64_t r = nr_rng_below(&m->rng, 100);
 	struct nr_buf *b = &m->text;
@@ -130,10 +197,7 @@ add_filter(struct nr_mix *m)
 			rc = add_keys(m, "authors",
 			    50 + nr_rng_below(&m->rng, 251), 0);
 	} else if (r < 60) {
-		rc = nr_buf_adds(b, "{");
-		if (rc == NR_OK)
-			rc = add_keys(m, "ids",
-			    1 + nr_rng_below(&m->rng, 20), 1);
+		rc = add_ids(m, least);
 	} else if (r < 75) {
 		rc = nr_buf_adds(b, "{\"kinds\":[7,9735],");
 		if (rc == NR_OK)
@@ -169,7 +233,9 @@ new_mix(unsigned n)
 	m->at = calloc(n + 1, sizeof(*m->at));
 	m->events = malloc((size_t)n * sizeof(*m->events));
 	m->sum = calloc(n, sizeof(*m->sum));
-	if (m->at == NULL || m->events == NULL || m->sum == NULL) {
+	m->least = calloc(n, sizeof(*m->least));
+	if (m->at == NULL || m->events == NULL || m->sum == NULL ||
+	    m->least == NULL || nr_idset_new(&m->deleted, DELETED_MAX) != 0) {
 		nr_mix_free(m);
 		return NULL;
 	}
@@ -188,10 +254,11 @@ nr_mix_new(struct nr_mix **out, const char *events, size_t len, unsigned n,
 	if (m == NULL)
 		return ENOMEM;
 	m->rng.state = seed;
+	m->now = time(NULL);
 	rc = index_lines(m, events, len);
 	for (i = 0; rc == NR_OK && i < n; i++) {
 		m->at[i] = m->text.len;
-		rc = add_filter(m);
+		rc = add_filter(m, &m->least[i]);
 	}
 	if (rc != NR_OK) {
 		nr_mix_free(m);
@@ -228,6 +295,8 @@ nr_mix_free(struct nr_mix *m)
 	free(m->at);
 	free(m->events);
 	free(m->sum);
+	free(m->least);
+	nr_idset_free(m->deleted);
 	free(m);
 }
 
@@ -249,4 +318,10 @@ nr_mix_answered(struct nr_mix *m, unsigned i, uint64_t events, uint64_t sum)
 		m->sum[i] = sum;
 	}
 	return m->events[i] == events && m->sum[i] == sum;
+}
+
+unsigned
+nr_mix_least(const struct nr_mix *m, unsigned i)
+{
+	return m->least[i];
 }

@@ -41,4 +41,11 @@ unsigned nr_mix_pick(struct nr_mix *m, struct nr_view *filter);
 int	nr_mix_answered(struct nr_mix *m, unsigned i, uint64_t events,
 	    uint64_t sum);
 
+/*
+ * So many events a relay has for filter i that was given all the events:
+ * known where it asks for ids of such as nothing replaces, deletes or hides;
+ * else 0.
+ */
+unsigned nr_mix_least(const struct nr_mix *m, unsigned i);
+
 #endif
