@@ -94,6 +94,19 @@ report(struct check *c, const struct check_statement *s, struct tally *t)
 	nr_out_flush();
 }
 
+/* There is no relay to say anything of. */
+static int
+report_nobody(struct check *c)
+{
+	if (!c->json) {
+		nr_outs("Bail out! ");
+		nr_outs(c->seen);
+		nr_outs("\n");
+	}
+	nr_warn("check: %s: %s", c->operand, c->seen);
+	return NR_EX_ENV;
+}
+
 /* What is left of our doing, for people. */
 static void
 report_rest(struct check *c)
@@ -233,10 +246,8 @@ run(struct check *c)
 	size_t i;
 
 	begin(c, &setup);
-	if (check_link(c, 0) == NULL) {
-		nr_warn("check: %s: %s", c->operand, c->seen);
-		return NR_EX_ENV;
-	}
+	if (check_link(c, 0) == NULL)
+		return report_nobody(c);
 	check_info(c);
 	for (i = 0; i < NLISTS; i++)
 		run_list(c, all[i], &t, &has_hay);

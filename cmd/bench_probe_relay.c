@@ -326,14 +326,8 @@ class_of(const struct nr_fault *f)
 static const char *
 class_of_link(const struct probe_relay *r, const struct nr_fault *why)
 {
-	static const char *const of[] = {
-		[NR_TLS_TRUSTED] = "tls", [NR_TLS_UNTRUSTED] = "untrusted",
-		[NR_TLS_WRONG_NAME] = "wrong-name",
-		[NR_TLS_EXPIRED] = "expired"
-	};
-
 	if (why->class == NR_FAULT_TLS)
-		return of[nr_peer_link(r->peer)->facts.fault];
+		return nr_tls_fault_name(nr_peer_link(r->peer)->facts.fault);
 	return class_of(why);
 }
 

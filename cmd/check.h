@@ -98,6 +98,7 @@ struct check_link {
 	struct check		*check;
 	struct nr_peer		*peer;
 	int			 open, over;	/* over: it was closed */
+	int			 met;		/* it has been open */
 	struct nr_fault		 fault;
 	struct check_msg	**in;
 	size_t			 n, cap, bytes;

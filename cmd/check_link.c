@@ -35,7 +35,7 @@ on_opened(struct nr_peer *p, void *ctx)
 	struct check_link *l = ctx;
 
 	(void)p;
-	l->open = 1;
+	l->open = l->met = 1;
 	nr_net_stop(l->check->net);
 }
 
@@ -259,10 +259,22 @@ check_fresh(struct check *c)
 	return check_link(c, CHECK_LINKS - 1);
 }
 
+/* The word for why there is no connection, as probe has it. */
+static const char *
+class_of(const struct check_link *l)
+{
+	if (l->fault.class == NR_FAULT_TLS)
+		return nr_tls_fault_name(nr_peer_link(l->peer)->facts.fault);
+	return nr_fault_name(l->fault.class);
+}
+
 const char *
 check_why(const struct check_link *l, char out[CHECK_TEXT])
 {
-	if (l->over)
+	if (l->over && !l->met)
+		snprintf(out, CHECK_TEXT, "%s: %s", class_of(l),
+		    l->fault.text);
+	else if (l->over)
 		snprintf(out, CHECK_TEXT, "the connection ended: %s",
 		    l->fault.text);
 	else

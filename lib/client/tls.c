@@ -70,6 +70,18 @@ nr_tls_facts_session(struct nr_tls_facts *f, SSL *ssl)
 		    SSL_CIPHER_get_name(c));
 }
 
+const char *
+nr_tls_fault_name(enum nr_tls_fault fault)
+{
+	static const char *const name[] = {
+		[NR_TLS_TRUSTED] = "tls", [NR_TLS_UNTRUSTED] = "untrusted",
+		[NR_TLS_WRONG_NAME] = "wrong-name",
+		[NR_TLS_EXPIRED] = "expired"
+	};
+
+	return name[fault];
+}
+
 void
 nr_tls_facts_distrust(struct nr_tls_facts *f, int why)
 {

@@ -30,4 +30,7 @@ struct nr_tls_facts {
 	char	error[NR_TLS_TEXT];	/* the same in words, or empty */
 };
 
+/* In a word, as reports have it: "expired"; "tls" where it is trusted. */
+const char	*nr_tls_fault_name(enum nr_tls_fault fault);
+
 #endif
