@@ -429,6 +429,7 @@ int	check_limit_is(const struct check *c, const char *name, int value);
 extern const struct check_statement check_filter_list[], check_form_list[],
 	    check_info_list[], check_limits_list[], check_write_list[],
 	    check_live_list[], check_delete_list[], check_auth_list[],
-	    check_more_list[], check_sync_list[], check_last_list[];
+	    check_more_list[], check_search_list[], check_sync_list[],
+	    check_last_list[];
 
 #endif

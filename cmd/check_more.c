@@ -1,6 +1,6 @@
 /*
- * nr-bench check: proof of work (NIP-13), counts (NIP-45), search (NIP-50),
- * hints at EOSE (NIP-67).
+ * nr-bench check: proof of work (NIP-13), counts (NIP-45), hints at EOSE
+ * (NIP-67).
  */
 #include "check.h"
 
@@ -199,28 +199,6 @@ registers(struct check *c, const struct check_statement *s)
 	nr_buf_free(&b);
 }
 
-/* ---- NIP-50 */
-
-static void
-search(struct check *c, const struct check_statement *s)
-{
-	struct check_link *l = check_link(c, 0);
-	struct check_made *m = check_make(c, 0, 1, c->began - 60, "",
-	    "the quagga of @T grazes quietly");
-	struct check_got g;
-	size_t i;
-
-	if (l == NULL || !check_store(l, m) ||
-	    !check_read(l, s->filters, &g))
-		return;
-	check_expect(c, "the event with these words");
-	check_saw(c, "%zu events", g.n);
-	for (i = 0; i < g.n && i < CHECK_GOT; i++)
-		if (check_is_live(g.event[i], m->ev.id))
-			return;
-	(void)check_fail(c, "%zu events, but not this one", g.n);
-}
-
 /* ---- NIP-67 */
 
 static int
@@ -299,14 +277,6 @@ const struct check_statement check_more_list[] = {
 	    "CLOSED", 0, count_refused, "{\"kinds\":\"x\"}", 0 },
 	{ 45, "nip45-hll", "hll is the NIP's", HAY, registers,
 	    "{\"#p\":[\"@A\"],\"kinds\":[@1]}", 0 },
-	{ 50, "nip50-words", "an event is found by its words", CHECK_WRITE,
-	    search, "{\"search\":\"quagga @T\",\"limit\":20}", 0 },
-	{ 50, "nip50-kind", "search and other conditions hold together",
-	    CHECK_WRITE, search, "{\"search\":\"quagga\",\"kinds\":[1],"
-	    "\"authors\":[\"@A\"],\"limit\":20}", 0 },
-	{ 50, "nip50-extension", "unknown extensions are passed over",
-	    CHECK_WRITE, search, "{\"search\":\"quagga nonsense:x\","
-	    "\"authors\":[\"@A\"],\"limit\":20}", 0 },
 	{ 67, "nip67-form", "hints are a list of strings", CHECK_HAYSTACK,
 	    hint, "{\"ids\":[\"@i0\",\"@i1\"]}", FORM },
 	{ 67, "nip67-complete", "there is no more where all has come",

@@ -117,6 +117,9 @@ const only = {
   'leaks wraps': ['17,59', 'nip59-stranger nip59-another nip59-another-id nip59-live'], 'leaks wraps live': ['17,59', 'nip59-live'],
   'leaks wraps in COUNT': ['17,45,59', 'nip59-count'], 'leaks wraps in NEG': ['17,59', 'nip59-sync'], 'hides wraps': ['17,59', 'nip17-recipient nip17-inbox nip59-deletion'],
   'takes protected': [70, 'nip70-stranger nip70-another'], 'takes reposts': [70, 'nip70-repost'],
+  'search ignored': [50, 'nip50-best nip50-or'], 'search finds nothing': [50, 'nip50-words nip50-kind nip50-extension nip50-best nip50-or'],
+  'search alone': [50, 'nip50-kind'], 'search after limit': [50, 'nip50-best'], 'search of extensions': [50, 'nip50-extension'],
+  'first search only': [50, 'nip50-or'],
   'counts versions': [45, 'nip45-replaced'], 'counts twice': [45, 'nip45-or'], 'EOSE for COUNT': [45, 'nip45-once'],
   'always finished': [67, 'nip67-partial nip67-partial-tag'], 'finish as text': [67, 'nip67-form'],
   'negentropy without limits': [77, 'nip77-tag nip77-time'],
@@ -130,6 +133,7 @@ const among = {
   'EOSE twice': [1, 'nip01-eose-once'],
   'no EOSE': ['1,67', 'nip01-eose nip01-newest-first', '300ms'], 'no OK': ['1,9', 'nip01-publish', '300ms'], 'no live': [59, 'nip59-live', '1s'],
   'silent': [1, 'nip01-eose nip01-newest-first nip01-publish', '300ms'], 'slow': [1, 'nip01-eose nip01-newest-first', '500ms'],
+  'search not answered': [50, 'nip50-answered nip50-words', '300ms'],
   'slow count': [45, 'nip45-ids nip45-none', '300ms'], 'negentropy silent': [77, 'nip77-same nip77-ids', '300ms'],
   'no UTF-8': ['1,11', 'nip11-served nip01-filter-kinds nip01-messages', '1s'],
   'EOSE of another': [1, 'nip01-several nip01-subscribed', '2s'], 'NOTICE for CLOSED': [1, 'nip01-filter-kinds', '2s'],
@@ -144,7 +148,7 @@ const todo = faults.slice()
 async function some() {
   for (let f; (f = todo.shift());) {
     const relay = await faulty(f)
-    const [nip, , timeout] = f === 'none' ? ['1,9,11,17,40,42,45,59,62,67,70,77', '', '20s'] : only[f] ?? among[f]
+    const [nip, , timeout] = f === 'none' ? ['1,9,11,17,40,42,45,50,59,62,67,70,77', '', '20s'] : only[f] ?? among[f]
     const began = Date.now()
     tried[f] = await check(relay.url, '--write', '--nip', String(nip), '--timeout', timeout ?? '20s')
     Object.assign(tried[f], { relay, ms: Date.now() - began })

@@ -34,6 +34,7 @@ function badFilter(f) {
     if (k === 'ids' || k === 'authors') { if (!strings(v)) return `invalid: ${k}` }
     else if (k === 'kinds') { if (!Array.isArray(v) || !v.every(Number.isInteger)) return 'invalid: kinds' }
     else if (/^#[a-zA-Z]$/.test(k)) { if (!strings(v)) return `invalid: ${k}` }
+    else if (k === 'search') { if (typeof v !== 'string') return 'invalid: search' }
     else if (['since', 'until', 'limit'].includes(k)) { if (!Number.isInteger(v)) return `invalid: ${k}` }
     else return 'unsupported: unknown key'
   }
@@ -54,6 +55,7 @@ export const faults = [
   'serves deleted', 'deletes others', 'forgets deletions', 'deletes requests', 'no addresses', 'deletes newer',
   'keeps expired', 'takes expired', 'any challenge', 'any relay', 'any time', 'any kind', 'one key', 'same challenge', 'publishes AUTH',
   'leaks wraps', 'leaks wraps live', 'leaks wraps in COUNT', 'leaks wraps in NEG', 'hides wraps', 'takes protected', 'takes reposts',
+  'search ignored', 'search finds nothing', 'search alone', 'search after limit', 'search of extensions', 'first search only', 'search not answered',
   'counts versions', 'counts twice', 'slow count', 'EOSE for COUNT', 'always finished', 'finish as text',
   'negentropy without limits', 'negentropy lacks one', 'negentropy protocol error', 'negentropy silent', 'ignores vanishing', 'vanishes always',
 ]
@@ -66,7 +68,7 @@ export function faulty(fault) {
   const is = f => f === fault
   const sent = []	// all that was published
   const stored = new Map(), deleted = new Map(), addresses = new Map(), vanished = new Map(), clients = new Set(), ghosts = []
-  const nips = [1, 9, 11, 17, 40, 42, 45, 59, 62, 67, 70, 77]
+  const nips = [1, 9, 11, 17, 40, 42, 45, 50, 59, 62, 67, 70, 77]
   const document = { name: 'faulty', supported_nips: nips, limitation: { max_subid_length: 64, max_limit: is('low limit') ? 5 : 500 } }
   const server = http.createServer((req, res) => {
     const accept = req.headers.accept ?? ''
@@ -91,6 +93,12 @@ export function faulty(fault) {
     (is('ignores until') || e.created_at <= (f.until ?? Infinity) - (is('until exclusive') ? 1 : 0)) &&
     Object.entries(f).every(([k, l]) => k[0] !== '#' || (is('ignores tags') && !l[0]?.includes('nr-check')) || (is('empty lists match all') && !l.length) ||
       values(e, k[1]).some(v => l.includes(v)))
+  // All words, in any order; what is key:value is not understood.
+  const searched = (f, e) => {
+    if (f.search === undefined || is('search ignored')) return true
+    const words = f.search.toLowerCase().split(/\s+/).filter(w => w && (is('search of extensions') || !/^\w+:\S+$/.test(w)))
+    return !is('search finds nothing') && words.every(w => e.content.toLowerCase().includes(w))
+  }
   const order = (a, b) => (is('oldest first') ? a.created_at - b.created_at : b.created_at - a.created_at) ||
     ((a.id < b.id) === !is('ties highest first') ? -1 : 1)
   const limit = f => is('ignores limit') && f.limit !== 0 ? 500 : Math.min(f.limit ?? 500, 500)
@@ -100,7 +108,9 @@ export function faulty(fault) {
     if (is('first filter only')) filters = filters.slice(0, 1)
     if (is('limit over all filters')) filters = filters.map(f => ({ ...f, limit: Math.min(...filters.map(x => limit(x))) }))
     for (const f of filters) {
-      const hits = all.filter(e => match(f, e)), m = limit(f)
+      let hits = all.filter(e => is('search alone') && f.search !== undefined || match(f, e)), m = limit(f)
+      if (is('search after limit')) hits = hits.slice(0, m)
+      hits = hits.filter(e => searched(is('first search only') ? { ...f, search: filters[0].search } : f, e))
       if (hits.length > m) complete = false
       for (const e of is('limit takes oldest') && m ? hits.slice(-m) : hits.slice(0, m)) found.set(e.id, e)
     }
@@ -195,6 +205,7 @@ export function faulty(fault) {
     const bad = filters.map(badFilter).find(x => x)
     if (bad && is('serves bad filters')) return c.say('EOSE', id)
     if (bad) return closed(bad)
+    if (filters[0].search !== undefined && is('search not answered')) return
     if (filters[0].limit === 3 && is('floods')) return flood(c, id)
     if (filters[0].limit === 3 && is('huge frames')) return c.ws.send('['.repeat(20 << 20))
     if (filters[0].limit === 3 && is('closes at random')) return c.ws.terminate()
