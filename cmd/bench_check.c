@@ -25,7 +25,7 @@
 static const struct check_statement *const all[] = {
 	check_info_list, check_form_list, check_filter_list,
 	check_more_list, check_search_list, check_sync_list,
-	check_limits_list, check_write_list,
+	check_limits_list, check_write_list, check_odd_list,
 	check_live_list, check_auth_list, check_delete_list,
 	check_last_list
 };

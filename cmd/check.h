@@ -74,6 +74,7 @@ struct check_sub {
 	unsigned		 nfilters;
 	int			 known;		/* its filters can be told */
 	int			 closed;	/* by either */
+	int			 refused;	/* by the relay */
 	int			 eose;
 	unsigned char		(*got)[32];	/* before EOSE */
 	size_t			 ngot;
@@ -192,6 +193,7 @@ struct check {
 	struct check_made	*made[CHECK_MADE];
 	size_t			 nmade;
 	unsigned		 passing;	/* ephemeral, and kept */
+	int			 beyond;	/* subscriptions: see there */
 	unsigned		 left;		/* could not be removed */
 	unsigned		 requests;	/* to delete, that stay */
 
@@ -417,6 +419,16 @@ int	check_is_named(const struct check_msg *m, const void *subid);
  */
 int	check_is_policy(struct check *c, const struct check_msg *m);
 
+/* COUNT must say so many (check_more.c); the message, or NULL: said so. */
+const struct check_msg *check_counts(struct check_link *l,
+	    const char *filters, uint64_t n);
+/*
+ * Reconcile with an empty set (check_sync.c): how many events the relay has
+ * for the filters.  Returns 0 where that was not learnt.
+ */
+int	check_sync_count(struct check_link *l, const char *filters,
+	    size_t *n);
+
 /* ---- the information document (check_info.c) */
 
 void	check_info(struct check *c);
@@ -428,7 +440,8 @@ int	check_limit_is(const struct check *c, const char *name, int value);
 
 extern const struct check_statement check_filter_list[], check_form_list[],
 	    check_info_list[], check_limits_list[], check_write_list[],
-	    check_live_list[], check_delete_list[], check_auth_list[],
+	    check_odd_list[], check_live_list[], check_delete_list[],
+	    check_auth_list[],
 	    check_more_list[], check_search_list[], check_sync_list[],
 	    check_last_list[];
 

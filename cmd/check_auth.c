@@ -4,6 +4,7 @@
  */
 #include "check.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -83,6 +84,47 @@ refused(struct check *c, const struct check_statement *s)
 	    s->arg == RELAY ? "wss://another.relay.invalid" :
 	    nr_peer_url(l->peer),
 	    s->arg == CHALLENGE ? "not what was asked" : l->challenge), 0);
+}
+
+enum { SLASH, CASE };
+
+/* Another way to write the relay's URL; 0: there is none. */
+static int
+rewrite_url(const char *url, int how, char *out, size_t size)
+{
+	const char *host = strstr(url, "://") + 3;
+	size_t at = (size_t)(host - url), n = strcspn(host, "/"), i;
+	int changed = 0;
+
+	if (strlen(url) + 2 > size)
+		return 0;
+	snprintf(out, size, "%s", url);
+	if (how == SLASH && host[n] == '\0')
+		memcpy(out + at + n, "/", 2);
+	else if (how == SLASH && host[n + 1] == '\0')
+		out[at + n] = '\0';
+	else if (how == SLASH)
+		return 0;
+	for (i = at; how == CASE && i < at + n; i++) {
+		changed |= islower((unsigned char)out[i]);
+		out[i] = (char)toupper((unsigned char)out[i]);
+	}
+	return how == SLASH || changed;
+}
+
+static void
+other_url(struct check *c, const struct check_statement *s)
+{
+	struct check_link *l = challenged(c);
+	char url[1024];
+
+	if (l == NULL)
+		return;
+	if (!rewrite_url(nr_peer_url(l->peer), s->arg, url, sizeof(url)))
+		(void)check_skip(c, "there is no other way to write it");
+	else
+		want_ok(c, check_auth(l, 0, NR_KIND_AUTH, time(NULL), url,
+		    l->challenge), 1);
 }
 
 static void
@@ -228,6 +270,27 @@ repost(struct check *c, const struct check_statement *s)
 	if (l != NULL)
 		want_ok(c, put(l, check_make(c, 1, 6, c->began - 20, "",
 		    b.p + 1)), 0);
+	nr_buf_free(&b);
+}
+
+/* What only looks like it: no content, or the same text in no tag. */
+static void
+harmless_repost(struct check *c, const struct check_statement *s)
+{
+	struct check_link *l = check_link(c, 0);
+	struct check_made *m = check_make(c, 0, c->kind[0], c->began - 30, "",
+	    "not protected");
+	struct nr_buf text = { 0 }, b = { 0 };
+
+	check_need(nr_buf_add(&text, m->line, m->len - 1));
+	check_need(nr_buf_adds(&text, ",\"x\":[\"-\"]}"));
+	check_need(nr_buf_addjson(&b, text.p, text.len));
+	nr_buf_free(&text);
+	b.p[b.len - 1] = '\0';		/* without its quotes */
+	if (l != NULL)
+		(void)check_store(l, check_make(c, 1, 6, c->began - 20,
+		    "[\"e\",\"@x\"],[\"p\",\"@A\"]", s->arg ? b.p + 1 :
+		    ""));
 	nr_buf_free(&b);
 }
 
@@ -435,6 +498,10 @@ const struct check_statement check_auth_list[] = {
 	A("nip42-challenge", "another challenge is refused", refused,
 	    CHALLENGE),
 	A("nip42-relay", "another relay's URL is refused", refused, RELAY),
+	A("nip42-relay-slash", "the relay's URL may end with a slash or not",
+	    other_url, SLASH),
+	A("nip42-relay-case", "its host may be in upper case", other_url,
+	    CASE),
 	A("nip42-old", "an answer of two hours ago is refused", refused, OLD),
 	A("nip42-future", "an answer of in two hours is refused", refused,
 	    FUTURE),
@@ -454,6 +521,11 @@ const struct check_statement check_auth_list[] = {
 	    by_author),
 	P("nip70-repost", "a repost that holds a protected event is refused",
 	    repost),
+	{ 70, "nip70-repost-empty", "a repost without content is accepted",
+	    CHECK_WRITE, harmless_repost, NULL, 0 },
+	{ 70, "nip70-repost-text", "a repost of an event that is not "
+	    "protected is accepted, though [\"-\"] stands in it",
+	    CHECK_WRITE, harmless_repost, NULL, 1 },
 	G(17, "nip17-recipient", "a gift wrap comes to its recipient",
 	    for_recipient, WRAPS),
 	G(17, "nip17-inbox", "gift wraps are found by recipient",

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "event/tags.h"
 #include "util/hex.h"
 #include "util/times.h"
 
@@ -37,13 +38,20 @@ note(struct check *c, unsigned key)
 
 /* A deletion by key, of an event. */
 static struct check_made *
-deletion(struct check *c, unsigned key, const struct check_made *of)
+deletion_at(struct check *c, unsigned key, const struct check_made *of,
+    int64_t at)
 {
 	char tags[128], hex[64];
 
 	nr_hex_encode(hex, of->ev.id, 32);
 	snprintf(tags, sizeof(tags), "[\"e\",\"%.64s\"]", hex);
-	return check_make(c, key, NR_KIND_DELETION, c->began, tags, "");
+	return check_make(c, key, NR_KIND_DELETION, at, tags, "");
+}
+
+static struct check_made *
+deletion(struct check *c, unsigned key, const struct check_made *of)
+{
+	return deletion_at(c, key, of, c->began);
 }
 
 /* ---- NIP-09 */
@@ -187,6 +195,47 @@ others_stay(struct check *c, const struct check_statement *s)
 		(void)is_there(l, m);
 }
 
+/* An address deletion of another kind, or of another d. */
+static void
+other_address(struct check *c, const struct check_statement *s)
+{
+	struct check_link *l = check_link(c, 0);
+	struct check_made *m = version(c, s, c->began - 60);
+	char tags[64];
+
+	snprintf(tags, sizeof(tags), "[\"a\",\"%s\"]", s->filters);
+	if (l != NULL && check_store(l, m) && check_publish(l, check_make(c,
+	    3, NR_KIND_DELETION, c->began - 50, tags, "")) != NULL)
+		(void)is_there(l, m);
+}
+
+/* Of the same second as the request, which is up to and including it. */
+static void
+same_second(struct check *c, const struct check_statement *s)
+{
+	struct check_link *l = check_link(c, 0);
+	struct check_made *m = version(c, s, c->began - 50);
+
+	if (l != NULL && check_store(l, m) &&
+	    check_store(l, address_deletion(c, s, 3)))
+		(void)is_gone(l, m);
+}
+
+/* After the request: what is older stays away, what is newer comes. */
+static void
+after_request(struct check *c, const struct check_statement *s)
+{
+	struct check_link *l = check_link(c, 0);
+	struct check_made *old = version(c, s, c->began - 60),
+	    *new = version(c, s, c->began - 40);
+
+	if (l == NULL || !check_store(l, address_deletion(c, s, 3)) ||
+	    check_publish(l, old) == NULL || !is_gone(l, old))
+		return;
+	if (check_store(l, new))
+		(void)is_there(l, new);
+}
+
 /* ---- NIP-40 */
 
 static struct check_made *
@@ -240,6 +289,47 @@ expires(struct check *c, const struct check_statement *s)
 	(void)is_gone(l, m);
 }
 
+/* What has expired meanwhile, if anything was accepted before. */
+static const struct check_made *
+find_expired(struct check *c)
+{
+	const struct check_made *m;
+	size_t i;
+
+	for (i = c->nmade; i-- > 0; ) {
+		m = c->made[i];
+		if (m->accepted && nr_event_expiration(&m->ev) < time(NULL))
+			return m;
+	}
+	return NULL;
+}
+
+enum { COUNTED, SYNCED };
+
+static void
+expired_elsewhere(struct check *c, const struct check_statement *s)
+{
+	struct check_link *l = check_link(c, 0);
+	const struct check_made *m = find_expired(c);
+	unsigned nip = s->arg == COUNTED ? 45 : 77;
+	char filter[128];
+	size_t n;
+
+	if (l == NULL || m == NULL || !c->named[nip]) {
+		if (l != NULL)
+			(void)check_skip(c, m == NULL ? "nothing has expired" :
+			    "NIP-11 does not name %u", nip);
+		return;
+	}
+	if (s->arg == COUNTED) {
+		(void)check_counts(l, check_by_id(m, filter), 0);
+		return;
+	}
+	check_expect(c, "0 events");
+	if (check_sync_count(l, check_by_id(m, filter), &n) && n > 0)
+		(void)check_fail(c, "%zu event%s", n, n == 1 ? "" : "s");
+}
+
 static void
 ephemeral(struct check *c, const struct check_statement *s)
 {
@@ -255,13 +345,14 @@ ephemeral(struct check *c, const struct check_statement *s)
 
 /* ---- NIP-62: by key 2, who has nothing to lose any more */
 
+/* A relay need not take one that is no newer than the last. */
 static struct check_made *
-vanish(struct check *c, const char *relay)
+vanish(struct check *c, const char *relay, int after)
 {
 	char tags[128];
 
 	snprintf(tags, sizeof(tags), "[\"relay\",\"%s\"]", relay);
-	return check_make(c, 2, NR_KIND_VANISH, c->began, tags, "");
+	return check_make(c, 2, NR_KIND_VANISH, c->began + after, tags, "");
 }
 
 static void
@@ -271,7 +362,7 @@ another_relay(struct check *c, const struct check_statement *s)
 	struct check_made *m = note(c, 2);
 
 	if (l != NULL && check_store(l, m) &&
-	    check_publish(l, vanish(c, s->filters)) != NULL)
+	    check_publish(l, vanish(c, s->filters, 0)) != NULL)
 		(void)is_there(l, m);
 }
 
@@ -284,7 +375,7 @@ vanishes(struct check *c, const struct check_statement *s)
 
 	(void)s;
 	if (l != NULL && check_store(l, m) && check_store(l, kept) &&
-	    check_store(l, d) && check_store(l, vanish(c, "ALL_RELAYS")) &&
+	    check_store(l, d) && check_store(l, vanish(c, "ALL_RELAYS", 0)) &&
 	    is_gone(l, kept) && is_gone(l, d) &&
 	    check_publish(l, kept) != NULL)
 		(void)is_gone(l, kept);
@@ -298,7 +389,39 @@ vanished(struct check *c, const struct check_statement *s)
 	    "", "too late");
 
 	(void)s;
-	if (l != NULL && check_store(l, vanish(c, "ALL_RELAYS")) &&
+	if (l != NULL && check_store(l, vanish(c, "ALL_RELAYS", 1)) &&
+	    check_publish(l, m) != NULL)
+		(void)is_gone(l, m);
+}
+
+/* A request to delete the request to vanish changes nothing. */
+static void
+not_undone(struct check *c, const struct check_statement *s)
+{
+	struct check_link *l = check_link(c, 0);
+	struct check_made *v = vanish(c, "ALL_RELAYS", 2),
+	    *d = deletion_at(c, 2, v, c->began + 3), *m = check_make(c, 2,
+	    c->kind[0], c->began - 47, "", "too late");
+
+	(void)s;
+	if (l != NULL && check_store(l, v) &&
+	    check_publish(l, d) != NULL && check_publish(l, m) != NULL)
+		(void)is_gone(l, m);
+}
+
+/* Gift wraps for who vanishes go, too; read as their recipient. */
+static void
+wraps_vanish(struct check *c, const struct check_statement *s)
+{
+	struct check_link *l = check_fresh(c);
+	struct check_made *m = check_make(c, 1, NR_KIND_GIFT_WRAP,
+	    c->began + 4, "[\"p\",\"@C\"]", "for who vanishes");
+
+	(void)s;
+	if (l == NULL || (c->named[42] && !check_prove(l, 2)))
+		return;
+	if (check_store(l, m) && is_there(l, m) &&
+	    check_store(l, vanish(c, "ALL_RELAYS", 5)) && is_gone(l, m) &&
 	    check_publish(l, m) != NULL)
 		(void)is_gone(l, m);
 }
@@ -307,7 +430,7 @@ static void
 comes_back(struct check *c, const struct check_statement *s)
 {
 	struct check_link *l = check_link(c, 0);
-	struct check_made *m = check_make(c, 2, c->kind[0], c->began + 1,
+	struct check_made *m = check_make(c, 2, c->kind[0], c->began + 6,
 	    "", "a new life");
 
 	(void)s;
@@ -341,10 +464,22 @@ const struct check_statement check_delete_list[] = {
 	    "stays", newer_stays, 30180),
 	D(9, "nip09-address-others", "an address of somebody else is not "
 	    "deleted", others_stay, 30181),
+	{ 9, "nip09-address-kind", "an address deletion is about one kind",
+	    CHECK_WRITE, other_address, "30183:@D:x:y", 30182 },
+	{ 9, "nip09-address-d", "an address deletion is about one d",
+	    CHECK_WRITE, other_address, "30184:@D:x", 30184 },
+	D(9, "nip09-address-second", "a version of the request's own second is "
+	    "deleted", same_second, 30185),
+	D(9, "nip09-address-after", "after a deletion by address an older "
+	    "version is not served, a newer one is", after_request, 30186),
 	D(40, "nip40-expired", "what has expired is refused", expired, 0),
 	D(40, "nip40-not-yet", "what has not expired is served", not_yet, 0),
 	D(40, "nip40-expires", "what expires is not served any more",
 	    expires, 0),
+	D(40, "nip40-count", "what has expired is not counted",
+	    expired_elsewhere, COUNTED),
+	D(40, "nip40-sync", "what has expired is in no set of negentropy",
+	    expired_elsewhere, SYNCED),
 	{ 40, "nip40-ephemeral", "expiration does not keep ephemeral events "
 	    "from coming", CHECK_WRITE, ephemeral,
 	    "{\"kinds\":[21474],\"#t\":[\"@T\"]}", 21474 },
@@ -355,6 +490,10 @@ const struct check_statement check_delete_list[] = {
 	    "and it does not come back", vanishes, 0),
 	D(62, "nip62-again", "older events of who has vanished are not "
 	    "served", vanished, 0),
+	D(62, "nip62-deletion", "a request to vanish is not undone by deleting "
+	    "it", not_undone, 0),
+	D(62, "nip62-wraps", "gift wraps for who has vanished are gone, and "
+	    "do not come back", wraps_vanish, 0),
 	D(62, "nip62-later", "who has vanished may publish anew", comes_back,
 	    0),
 	{ 0 }

@@ -86,7 +86,7 @@ judge_closed(struct check_link *l, const struct check_msg *m)
 	if (elements(m, e) != 3 || !is_worded(m->a.text))
 		fault(l, CHECK_CLOSED_FORM, "no word and colon", m);
 	if (s != NULL)
-		s->closed = 1;
+		s->closed = s->refused = 1;
 }
 
 static void
@@ -98,6 +98,8 @@ judge_eose(struct check_link *l, const struct check_msg *m)
 	l->check->checked[CHECK_EOSE_TWICE]++;
 	if (s == NULL)
 		fault(l, CHECK_NO_SUB, "never asked for", m);
+	else if (s->refused)
+		fault(l, CHECK_EOSE_TWICE, "after CLOSED", m);
 	else if (s->known && s->eose)
 		fault(l, CHECK_EOSE_TWICE, "twice", m);
 	else
@@ -220,8 +222,8 @@ const struct check_statement check_last_list[] = {
 	    "word before the colon", CHECK_CLOSED_FORM),
 	ROW(1, "nip01-subscribed", "events and EOSE come for subscriptions "
 	    "of this connection only", CHECK_NO_SUB),
-	ROW(1, "nip01-eose-once", "EOSE comes once for a REQ",
-	    CHECK_EOSE_TWICE),
+	ROW(1, "nip01-eose-once", "EOSE comes once for a REQ, and not after "
+	    "CLOSED", CHECK_EOSE_TWICE),
 	ROW(1, "nip01-events-valid", "ids and signatures of all events are "
 	    "right", CHECK_EVENT_INVALID),
 	ROW(1, "nip01-events-match", "every event matches a filter of its "

@@ -345,6 +345,17 @@ const struct check_statement check_form_list[] = {
 	    "{\"#e\":[1,2]}"),
 	{ 1, "nip01-filter-unknown", "a filter with an unknown key is "
 	    "answered", 0, answered, "{\"ids\":[\"@x\"],\"nonsense\":1}", 0 },
+	{ 1, "nip01-filter-empty", "a filter without conditions is answered",
+	    0, answered, "{}", 0 },
+	{ 1, "nip01-filter-kind-large", "a filter with a kind beyond 65535 is "
+	    "answered", 0, answered, "{\"ids\":[\"@x\"],\"kinds\":"
+	    "[65536]}", 0 },
+	{ 1, "nip01-filter-since-negative", "a filter with a negative since "
+	    "is answered", 0, answered, "{\"ids\":[\"@x\"],\"since\":"
+	    "-5}", 0 },
+	{ 1, "nip01-filter-until-max", "a filter with until 2^63-1 is "
+	    "answered", 0, answered, "{\"ids\":[\"@x\"],\"until\":"
+	    "9223372036854775807}", 0 },
 	{ 50, "nip50-answered", "a filter with search is answered, by CLOSED "
 	    "where that is not supported", CHECK_ALWAYS, answered,
 	    "{\"ids\":[\"@x\"],\"search\":\"orange\"}", 0 },

@@ -398,7 +398,7 @@ check_subscribe(struct check_link *l, const char *id, const char *filters)
 	if (s == NULL)
 		s = &l->sub[CHECK_SUBS - 1];
 	forget_filters(s);
-	s->closed = s->eose = 0;
+	s->closed = s->refused = s->eose = 0;
 	if (filters != NULL)
 		read_filters(s, filters);
 	return s;

@@ -5,6 +5,7 @@
  */
 #include "check.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,6 +94,22 @@ live(struct check *c, const struct check_statement *s)
 
 	if (l != NULL && (m = say(c, note(c, "[\"h\",\"@T\"]"))) != NULL)
 		(void)hears(l, m, s->id);
+}
+
+/* What was created before until comes when it is published. */
+static void
+past(struct check *c, const struct check_statement *s)
+{
+	struct check_link *l;
+	struct check_made *m = check_make(c, 0, c->kind[0], c->began - 200,
+	    "[\"h\",\"@T-u\"]", "of the past");
+	char filter[64];
+
+	(void)s;
+	snprintf(filter, sizeof(filter), "{\"#h\":[\"@T-u\"],\"until\":%"
+	    PRId64 "}", c->began - 100);
+	if ((l = listen(c, "past", filter)) != NULL && say(c, m) != NULL)
+		(void)hears(l, m, "past");
 }
 
 static void
@@ -242,6 +259,8 @@ const struct check_statement check_live_list[] = {
 	L("nip01-live-by-time", "also where the filter names author, kind and "
 	    "time", live, "{\"authors\":[\"@A\"],\"kinds\":[@1],\"since\":1,"
 	    "\"until\":9007199254740991,\"limit\":0}"),
+	L("nip01-live-past", "a subscription until a time in the past stays "
+	    "open", past, NULL),
 	L("nip01-live-self", "also to who publishes it", same_link,
 	    "{" HERE ",\"limit\":0}"),
 	L("nip01-live-filter", "only events that match come", filtered,

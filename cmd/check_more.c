@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "event/pow.h"
 #include "filter/hll.h"
@@ -85,8 +86,8 @@ ask_count(struct check_link *l, const char *filters)
 	return m;
 }
 
-static const struct check_msg *
-counts(struct check_link *l, const char *filters, uint64_t n)
+const struct check_msg *
+check_counts(struct check_link *l, const char *filters, uint64_t n)
 {
 	const struct check_msg *m = ask_count(l, filters);
 	char shown[CHECK_TEXT];
@@ -117,7 +118,7 @@ count(struct check *c, const struct check_statement *s)
 
 	nr_buf_free(&b);
 	if (l != NULL && n >= 0)
-		(void)counts(l, s->filters, (uint64_t)n);
+		(void)check_counts(l, s->filters, (uint64_t)n);
 }
 
 static void
@@ -143,7 +144,7 @@ count_ends(struct check *c, const struct check_statement *s)
 	char id[CHECK_SUBID], shown[CHECK_TEXT];
 
 	check_expect(c, "no EOSE, no CLOSED after COUNT");
-	if (l == NULL || counts(l, s->filters, 1) == NULL || !check_fence(l))
+	if (l == NULL || check_counts(l, s->filters, 1) == NULL || !check_fence(l))
 		return;
 	snprintf(id, sizeof(id), "count%u", c->subs - 1);
 	m = check_wait(l, check_is_named, id, 1);
@@ -160,7 +161,34 @@ count_deleted(struct check *c, const struct check_statement *s)
 	old = check_make(c, 3, 10180, c->began - 100, "", "old");
 	new = check_make(c, 3, 10180, c->began - 99, "", "new");
 	if (l != NULL && check_store(l, old) && check_store(l, new))
-		(void)counts(l, s->filters, 1);
+		(void)check_counts(l, s->filters, 1);
+}
+
+/* Of what is never kept there is none. */
+static void
+count_passing(struct check *c, const struct check_statement *s)
+{
+	struct check_link *l = check_link(c, 0);
+
+	if (l != NULL && check_publish(l, check_make(c, 0, 21476,
+	    time(NULL), "", "passing")) != NULL)
+		(void)check_counts(l, s->filters, 0);
+}
+
+/* The NIP says no hll for filters without a tag. */
+static void
+no_registers(struct check *c, const struct check_statement *s)
+{
+	struct check_link *l = check_link(c, 0);
+	const struct check_msg *m;
+	char shown[CHECK_TEXT];
+
+	check_expect(c, "no hll");
+	if (l == NULL || (m = ask_count(l, s->filters)) == NULL)
+		return;
+	check_saw(c, "%s", check_show(m, shown));
+	if (m->a.verb == NR_ANSWER_COUNT && m->a.has_hll)
+		(void)check_fail(c, "%s", shown);
 }
 
 /* Registers are what the NIP's algorithm gives, where there are any. */
@@ -277,6 +305,11 @@ const struct check_statement check_more_list[] = {
 	    "CLOSED", 0, count_refused, "{\"kinds\":\"x\"}", 0 },
 	{ 45, "nip45-hll", "hll is the NIP's", HAY, registers,
 	    "{\"#p\":[\"@A\"],\"kinds\":[@1]}", 0 },
+	{ 45, "nip45-hll-none", "there is no hll for a filter without a tag",
+	    CHECK_HAYSTACK, no_registers, "{\"ids\":[\"@i0\"]}", 0 },
+	{ 45, "nip45-ephemeral", "ephemeral events are not counted",
+	    CHECK_WRITE, count_passing, "{\"kinds\":[21476],\"authors\":"
+	    "[\"@A\"]}", 0 },
 	{ 67, "nip67-form", "hints are a list of strings", CHECK_HAYSTACK,
 	    hint, "{\"ids\":[\"@i0\",\"@i1\"]}", FORM },
 	{ 67, "nip67-complete", "there is no more where all has come",

@@ -118,7 +118,7 @@ const struct check_statement check_search_list[] = {
 	    "[1],\"limit\":1}"),
 	S("nip50-or", "several filters with a search each find what either "
 	    "finds", either, "{\"search\":\"dodo\",\"authors\":[\"@A\"],"
-	    "\"limit\":5},{\"search\":\"moa\",\"authors\":[\"@A\"],"
-	    "\"limit\":5}"),
+	    "\"limit\":20},{\"search\":\"moa\",\"authors\":[\"@A\"],"
+	    "\"limit\":20}"),
 	{ 0 }
 };

@@ -188,28 +188,66 @@ exact(struct check *c, const struct check_statement *s)
 	nr_neg_array_free(&set);
 }
 
+/* What the relay has for who has nothing. */
+static int
+theirs(struct check_link *l, const char *filters, struct found *f)
+{
+	struct nr_neg_array set = { 0 };
+	struct nr_neg n;
+	char id[CHECK_SUBID];
+	int rc;
+
+	*f = (struct found){ .nhave = 0 };
+	check_need(nr_neg_array_seal(&set));
+	check_need(nr_neg_init(&n, &set.set, 0));
+	snprintf(id, sizeof(id), "neg%u", ++l->check->subs);
+	rc = converse(l, id, filters, &n, f);
+	nr_neg_free(&n);
+	nr_neg_array_free(&set);
+	return rc;
+}
+
+int
+check_sync_count(struct check_link *l, const char *filters, size_t *n)
+{
+	struct found f;
+	int rc = theirs(l, filters, &f);
+
+	*n = f.nneed;
+	return rc;
+}
+
+/* Of what is never kept nothing is in a set. */
+static void
+passing(struct check *c, const struct check_statement *s)
+{
+	struct check_link *l = check_link(c, 0);
+	size_t n;
+
+	if (l == NULL || check_publish(l, check_make(c, 0, 21477,
+	    time(NULL), "", "passing")) == NULL)
+		return;
+	check_expect(c, "0 events");
+	if (check_sync_count(l, s->filters, &n) && n > 0)
+		(void)check_fail(c, "%zu event%s", n, n == 1 ? "" : "s");
+}
+
 /* What was deleted or has been replaced is in no set. */
 static void
 replaced(struct check *c, const struct check_statement *s)
 {
 	struct check_link *l = check_link(c, 0);
-	struct nr_neg_array set = { 0 };
-	struct found f = { .nhave = 0 };
 	struct check_made *old, *new;
-	struct nr_neg n;
+	struct found f;
 
 	old = check_make(c, 3, 10181, c->began - 100, "", "old");
 	new = check_make(c, 3, 10181, c->began - 99, "", "new");
 	if (l == NULL || !check_store(l, old) || !check_store(l, new))
 		return;
-	check_need(nr_neg_array_seal(&set));
-	check_need(nr_neg_init(&n, &set.set, 0));
 	check_expect(c, "1 event, the newest");
-	if (converse(l, "versions", s->filters, &n, &f) && (f.nneed != 1 ||
+	if (theirs(l, s->filters, &f) && (f.nneed != 1 ||
 	    memcmp(f.need[0], new->ev.id, 32) != 0))
 		(void)check_fail(c, "%zu events", f.nneed);
-	nr_neg_free(&n);
-	nr_neg_array_free(&set);
 }
 
 /* Whom a gift wrap is not for does not learn that it is there. */
@@ -217,10 +255,8 @@ static void
 hidden(struct check *c, const struct check_statement *s)
 {
 	struct check_link *l = check_link(c, 0);
-	struct nr_neg_array set = { 0 };
-	struct found f = { .nhave = 0 };
 	struct check_made *m;
-	struct nr_neg n;
+	size_t n;
 
 	if (!c->named[77] || !c->named[42]) {
 		(void)check_skip(c, "NIP-11 does not name 42 and 77");
@@ -231,13 +267,9 @@ hidden(struct check *c, const struct check_statement *s)
 	if (l == NULL || !check_store(l, m) ||
 	    (l = check_fresh(c)) == NULL || !check_prove(l, 0))
 		return;
-	check_need(nr_neg_array_seal(&set));
-	check_need(nr_neg_init(&n, &set.set, 0));
 	check_expect(c, "an empty set, or NEG-ERR");
-	if (converse(l, "wraps", s->filters, &n, &f) && f.nneed > 0)
-		(void)check_fail(c, "%zu events", f.nneed);
-	nr_neg_free(&n);
-	nr_neg_array_free(&set);
+	if (check_sync_count(l, s->filters, &n) && n > 0)
+		(void)check_fail(c, "%zu event%s", n, n == 1 ? "" : "s");
 }
 
 /* A message, and what must come for it. */
@@ -374,6 +406,8 @@ const struct check_statement check_sync_list[] = {
 	    "[@1,@2],\"until\":@tb}", 1),
 	N("nip77-replaced", "what was replaced is in no set", CHECK_WRITE,
 	    replaced, "{\"authors\":[\"@D\"],\"kinds\":[10181]}", 0),
+	N("nip77-ephemeral", "ephemeral events are in no set", CHECK_WRITE,
+	    passing, "{\"authors\":[\"@A\"],\"kinds\":[21477]}", 0),
 	{ 59, "nip59-sync", "gift wraps are in no set of others", CHECK_WRITE,
 	    hidden, "{\"kinds\":[1059],\"#h\":[\"@T-n\"]}", 0 },
 	N("nip77-malformed", "a message that is none is answered by NEG-ERR",

@@ -332,6 +332,8 @@ const struct check_statement check_write_list[] = {
 	    "older", newer_wins, NULL, 3),
 	W("nip01-replaceable-10002", "a newer kind 10002 takes the place of "
 	    "the older", newer_wins, NULL, 10002),
+	{ 17, "nip17-relay-list", "a newer kind 10050 takes the place of the "
+	    "older", CHECK_WRITE, newer_wins, NULL, 10050 },
 	W("nip01-addressable", "a newer kind 30078 takes the place of the "
 	    "older with its d", newer_wins, NULL, 30078),
 	W("nip01-replaceable-older", "an older kind 10002 is not served",

@@ -50,7 +50,10 @@ export const faults = [
   'live refused', 'changes content', 'nonsense frames', 'unknown verbs', 'floods', 'huge frames', 'no OK', 'OK of three', 'OK without word',
   'CLOSED without word', 'lies in OK', 'stores unsigned', 'refuses duplicates', 'keeps versions', 'older replaces', 'highest id stays',
   'one d', 'keeps ephemeral', 'keeps ephemeral for good', 'loses events', 'empty subid', 'closes at random',
-  'slow', 'silent', 'no UTF-8',
+  'slow', 'silent', 'no UTF-8', 'no capital tags', 'no tag q', 'swallows odd events', 'byte for byte', 'no OK for duplicates', 'tires',
+  'swallows odd filters', 'EOSE after CLOSED', 'NOTICE for too many', 'ends what is past', 'drops old', 'few tags', 'hll always',
+  'strict URL', 'reposts by text', 'refuses empty reposts', 'deletes any kind', 'deletes any d', 'deletes before', 'wraps stay',
+  'wraps come back', 'undoes vanishing',
   'no JSON', 'JSON types', 'no CORS', 'exact Accept', 'low limit',
   'serves deleted', 'deletes others', 'forgets deletions', 'deletes requests', 'no addresses', 'deletes newer',
   'keeps expired', 'takes expired', 'any challenge', 'any relay', 'any time', 'any kind', 'one key', 'same challenge', 'publishes AUTH',
@@ -67,9 +70,11 @@ export function faulty(fault) {
   if (!faults.includes(fault)) throw new Error(fault)
   const is = f => f === fault
   const sent = []	// all that was published
+  let strict, connections = 0
   const stored = new Map(), deleted = new Map(), addresses = new Map(), vanished = new Map(), clients = new Set(), ghosts = []
   const nips = [1, 9, 11, 17, 40, 42, 45, 50, 59, 62, 67, 70, 77]
-  const document = { name: 'faulty', supported_nips: nips, limitation: { max_subid_length: 64, max_limit: is('low limit') ? 5 : 500 } }
+  const document = { name: 'faulty', supported_nips: nips, limitation: { max_subid_length: 64, max_limit: is('low limit') ? 5 : 500,
+    max_subscriptions: is('NOTICE for too many') ? 5 : undefined } }
   const server = http.createServer((req, res) => {
     const accept = req.headers.accept ?? ''
     if (is('exact Accept') ? accept !== 'application/nostr+json' : !accept.includes('application/nostr+json')) return res.end('a relay')
@@ -85,7 +90,8 @@ export function faulty(fault) {
     (is('keeps expired') || !expired(e))
   const among = (list, v) => (is('empty lists match all') && list.length === 0) || list.some(x => x === v ||
     (is('prefixes match') && x.length < 64 && v.startsWith(x)) || (is('upper case matches') && x.toLowerCase() === v))
-  const values = (e, name) => e.tags.filter(t => t[0] === name || (is('tags case-insensitive') && t[0].toLowerCase() === name.toLowerCase()))
+  const values = (e, name) => (is('no capital tags') && name < 'a') || (is('no tag q') && name === 'q') ? [] :
+    e.tags.slice(0, is('few tags') ? 100 : undefined).filter(t => t[0] === name || (is('tags case-insensitive') && t[0]?.toLowerCase() === name.toLowerCase()))
     .flatMap(t => is('second values match') ? t.slice(1) : t.slice(1, 2))
   const match = (f, e) => (!f.ids || among(f.ids, e.id)) && (!f.authors || is('ignores authors') || among(f.authors, e.pubkey)) &&
     (!f.kinds || is('ignores kinds') || (is('empty lists match all') && !f.kinds.length) || f.kinds.includes(e.kind)) &&
@@ -124,11 +130,17 @@ export function faulty(fault) {
     if (e.kind === 22242 && !is('publishes AUTH')) return 'invalid: not to be published'
     if (!is('takes expired') && expired(e) && !ephemeral(e.kind)) return 'invalid: expired'
     if (e.tags.some(t => t[0] === '-') && !is('takes protected') && !c.keys.has(e.pubkey)) return 'auth-required: its author only'
+    if (e.kind === 6 && !e.content && is('refuses empty reposts')) return 'invalid: empty'
+    if (e.kind === 6 && e.content.includes('["-"]') && is('reposts by text')) return 'invalid: holds a protected event'
     if (e.kind === 6 && !is('takes reposts')) {
       try { if (JSON.parse(e.content).tags.some(t => t[0] === '-')) return 'blocked: holds a protected event' } catch {}
     }
+    if (again && is('no OK for duplicates')) throw new Error('no OK')
     if (again) return is('refuses duplicates') ? 'duplicate: have it' : null
-    if ((vanished.get(e.pubkey) ?? -1) >= e.created_at) return 'blocked: vanished'
+    if (is('drops old') && e.created_at < now() - 86400) return
+    if (is('swallows odd events') && (e.tags.some(t => !t.length || ['npub1x', 'soon'].includes(t[1])) || !e.created_at)) return
+    const gone = p => (vanished.get(p) ?? -1) >= e.created_at
+    if (gone(e.pubkey) || (e.kind === 1059 && tags(e, 'p').some(gone) && !is('wraps come back'))) return 'blocked: vanished'
     if (e.kind !== 5 && !is('forgets deletions') && !is('serves deleted')) {
       if (deleted.get(e.id)?.has(e.pubkey)) return 'blocked: deleted'
       if ((addresses.get(address(e)) ?? -1) >= e.created_at && !is('no addresses')) return 'blocked: deleted'
@@ -153,6 +165,7 @@ export function faulty(fault) {
       if (o && ephemeral(o.kind) && is('keeps ephemeral for good')) continue
       if (!deleted.has(id)) deleted.set(id, new Set())
       deleted.get(id).add(e.pubkey)
+      if (o?.kind === 62 && is('undoes vanishing')) vanished.delete(e.pubkey)
       const mine = o && (o.pubkey === e.pubkey || is('deletes others') || (o.kind === 1059 && tags(o, 'p').includes(e.pubkey)))
       if (mine && !is('serves deleted') && (is('deletes requests') || o.kind !== 5)) {
         stored.delete(id)
@@ -162,15 +175,16 @@ export function faulty(fault) {
     for (const a of is('no addresses') ? [] : tags(e, 'a')) {
       if (a.split(':')[1] !== e.pubkey) continue
       addresses.set(a, e.created_at)
-      for (const o of [...stored.values()]) if (address(o) === a && o.kind === Number(a.split(':')[0]) &&
-        (o.created_at <= e.created_at || is('deletes newer')) && !is('serves deleted')) stored.delete(o.id)
+      const part = x => x.split(':').filter((_, i) => !(i === 0 && is('deletes any kind')) && !(i > 1 && is('deletes any d'))).join(':')
+      for (const o of [...stored.values()]) if (part(address(o)) === part(a) && addressable(o.kind) + replaceable(o.kind) &&
+        (o.created_at <= e.created_at - is('deletes before') || is('deletes newer')) && !is('serves deleted')) stored.delete(o.id)
     }
   }
   function vanish(e) {
     if (is('ignores vanishing') || (!tags(e, 'relay').includes('ALL_RELAYS') && !is('vanishes always'))) return
     vanished.set(e.pubkey, e.created_at)
     for (const o of [...stored.values()])
-      if (o.created_at <= e.created_at && (o.pubkey === e.pubkey || (o.kind === 1059 && tags(o, 'p').includes(e.pubkey)))) stored.delete(o.id)
+      if (o.created_at <= e.created_at && (o.pubkey === e.pubkey || (o.kind === 1059 && tags(o, 'p').includes(e.pubkey) && !is('wraps stay')))) stored.delete(o.id)
   }
 
   const fan = e => {
@@ -193,7 +207,8 @@ export function faulty(fault) {
     if (bad && is('live refused')) fan(e)
     if (bad && is('stores unsigned') && ['id', 'signature'].includes(bad)) { stored.set(e.id, e); return ok(true, '') }
     if (bad) return ok(is('lies in OK'), is('lies in OK') ? '' : `invalid: ${bad}`)
-    const why = store(c, e)
+    let why
+    try { why = store(c, e) } catch { return }
     ok(why === undefined || why === null, why ?? (why === null ? 'duplicate: have it' : ''))
     if (why === undefined) fan(e)
   }
@@ -204,7 +219,9 @@ export function faulty(fault) {
     if (!filters.length) return closed('invalid: no filter')
     const bad = filters.map(badFilter).find(x => x)
     if (bad && is('serves bad filters')) return c.say('EOSE', id)
-    if (bad) return closed(bad)
+    if (bad) { closed(bad); if (is('EOSE after CLOSED')) c.say('EOSE', id); return }
+    if (is('swallows odd filters') && (!Object.keys(filters[0]).length || filters[0].kinds?.some(k => k > 65535) || filters[0].since < 0)) return
+    if (is('NOTICE for too many') && c.subs.size >= 5 && !c.subs.has(id)) return c.say('NOTICE', 'ERROR: too many')
     if (filters[0].search !== undefined && is('search not answered')) return
     if (filters[0].limit === 3 && is('floods')) return flood(c, id)
     if (filters[0].limit === 3 && is('huge frames')) return c.ws.send('['.repeat(20 << 20))
@@ -219,7 +236,7 @@ export function faulty(fault) {
     if (is('EOSE twice')) c.say('EOSE', id, hints)
     if (is('nonsense frames')) c.ws.send('hello')
     if (is('unknown verbs')) c.say('HELLO', id)
-    c.subs.set(id, { filters, live: 0 })
+    if (!is('ends what is past') || !filters.every(f => f.until < now())) c.subs.set(id, { filters, live: 0 })
   }
   function flood(c, id) {
     const e = [...stored.values()][0]
@@ -241,12 +258,14 @@ export function faulty(fault) {
     const count = is('counts twice') ? filters.reduce((k, f) => k + query(c, [f]).events.length, 0) :
       found.length + (is('counts versions') && found.some(e => replaceable(e.kind)) ? 1 : 0)
     if (is('slow count')) return
-    c.say('COUNT', id, { count })
+    c.say('COUNT', id, { count, hll: is('hll always') ? '00'.repeat(256) : undefined })
     if (is('EOSE for COUNT')) c.say('EOSE', id)
   }
   function onAuth(c, e) {
     const wrong = badEvent(e) ?? (e.kind !== 22242 && !is('any kind') ? 'kind' : tag(e, 'challenge') !== c.challenge && !is('any challenge') ? 'challenge' :
       !tag(e, 'relay')?.includes('127.0.0.1') && !is('any relay') ? 'relay' : Math.abs(e.created_at - now()) > 600 && !is('any time') ? 'time' : null)
+    strict ??= tag(e, 'relay')
+    if (!wrong && is('strict URL') && tag(e, 'relay') !== strict) return c.say('OK', e.id, false, 'invalid: relay')
     if (wrong || (is('one key') && c.keys.size)) return c.say('OK', e.id, false, `invalid: ${wrong}`)
     c.keys.add(e.pubkey)
     c.say('OK', e.id, true, '')
@@ -272,6 +291,7 @@ export function faulty(fault) {
     const c = { ws, subs: new Map(), keys: new Set(), negs: new Map(), challenge: is('same challenge') ? 'same' : randomBytes(8).toString('hex') }
     c.say = (...m) => { if (ws.readyState === 1) ws.send(JSON.stringify(m)) }
     clients.add(c)
+    if (is('tires') && ++connections > 8) return ws.terminate()
     ws.on('error', () => {})
     ws.on('close', () => clients.delete(c))
     c.say('AUTH', c.challenge)
@@ -286,7 +306,9 @@ export function faulty(fault) {
       try { m = JSON.parse(d.toString()) } catch { return nonsense() }
       if (!Array.isArray(m)) return nonsense()
       const [verb, id, ...rest] = m
-      if (verb === 'EVENT') { sent.push(id); onEvent(c, id) }
+      if (verb === 'EVENT' && is('byte for byte') && badEvent(id) === null && (d.toString() !== JSON.stringify(m) || Object.keys(id)[0] !== 'id'))
+        c.say('OK', id.id, false, 'invalid: not as I would write it')
+      else if (verb === 'EVENT') { sent.push(id); onEvent(c, id) }
       else if (verb === 'REQ') onReq(c, id, rest)
       else if (verb === 'CLOSE') onClose(c, id)
       else if (verb === 'COUNT') onCount(c, id, rest)
