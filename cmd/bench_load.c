@@ -866,6 +866,8 @@ nr_load_options(struct nr_load *l, int argc, char *argv[], unsigned *rounds)
 		}
 	if (optind == argc)
 		nr_bad_usage("which load? " NR_LOAD_MODES);
+	if (rounds != NULL && l->pid > 0)
+		nr_bad_usage("--pid is for load");
 	set_mode(l, argv[optind++], in_flight);
 	/* TLS would be ended by a relay that hangs up. */
 	(void)signal(SIGPIPE, SIG_IGN);
