@@ -25,6 +25,7 @@
 #define TICK		(SECOND / 10)
 #define QUIET		(3 * SECOND)	/* then no more deliveries come */
 #define PARTS		10	/* of the way down, for pages */
+#define FDS_MORE	32	/* than connections */
 #define BUSY		0.9	/* of a processor: then we are the limit */
 
 void
@@ -210,6 +211,21 @@ make_key(struct nr_load *l)
 	nr_load_need(nr_verifier_new(&l->hasher), "AUTH");
 }
 
+static void
+allow_descriptors(unsigned n)
+{
+	rlim_t want = (rlim_t)n + FDS_MORE;
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) != 0 || r.rlim_cur >= want)
+		return;
+	r.rlim_cur = r.rlim_max < want ? r.rlim_max : want;
+	(void)setrlimit(RLIMIT_NOFILE, &r);
+	if (r.rlim_cur < want)
+		nr_bad_usage("%u connections: descriptors are limited to %ju",
+		    n, (uintmax_t)r.rlim_cur);
+}
+
 void
 nr_load_open(struct nr_load *l, unsigned n)
 {
@@ -221,6 +237,7 @@ nr_load_open(struct nr_load *l, unsigned n)
 	};
 	int rc;
 
+	allow_descriptors(n);
 	l->lane = nr_load_memory(n, sizeof(*l->lane));
 	rc = nr_peers_open(&l->peers, l->url, n, &o, &calls, l, &l->fault);
 	if (rc == NR_EINVAL)
@@ -602,6 +619,34 @@ add_depths(const struct nr_load *l, struct nr_buf *b)
 	nr_load_need(nr_buf_adds(b, "]"), "report");
 }
 
+static void
+remark(const struct nr_load *l)
+{
+	if (l->first_refusal[0] != '\0')
+		nr_warn("first refusal: %s", l->first_refusal);
+	if (l->first_wrong[0] != '\0')
+		nr_warn("wrong: %s", l->first_wrong);
+	if (l->known > 0)
+		nr_warn("%" PRIu64 " events were stored already", l->known);
+	if (l->missing > 0)
+		nr_warn("%" PRIu64 " events that were asked for by id did "
+		    "not come%s", l->missing,
+		    l->events > 0 || l->ask == NR_ASK_COUNT ? "" :
+		    ", nor others: the relay may be fast because it is empty");
+	if (l->cut_short)
+		nr_warn("the relay stopped answering");
+	if (l->fault.class != NULL)
+		nr_warn("the last connection that was lost: %s: %s",
+		    l->fault.class, l->fault.text);
+	if (nr_load_bound(l))
+		nr_warn("this side was busy all the time%s: the relay may do "
+		    "more", l->cpu > BUSY ? "" :
+		    ", or waited for a processor");
+	if (l->late > 0)
+		nr_warn("%" PRIu64 " requests could not be sent in time, nor "
+		    "before the end", l->late);
+}
+
 void
 nr_load_report(struct nr_load *l, unsigned round)
 {
@@ -634,30 +679,7 @@ nr_load_report(struct nr_load *l, unsigned round)
 	nr_out(b.p, b.len);
 	nr_out_flush();
 	nr_buf_free(&b);
-	if (l->first_refusal[0] != '\0')
-		nr_warn("first refusal: %s", l->first_refusal);
-	if (l->first_wrong[0] != '\0')
-		nr_warn("wrong: %s", l->first_wrong);
-	if (l->known > 0)
-		nr_warn("%" PRIu64 " events were stored already", l->known);
-	if (l->missing > 0)
-		nr_warn("%" PRIu64 " events that were asked for by id did "
-		    "not come%s", l->missing,
-		    l->events > 0 || l->ask == NR_ASK_COUNT ? "" :
-		    ", nor others: the relay may be fast because it is empty");
-	if (l->cut_short)
-		nr_warn("the relay stopped answering%s%s%s%s",
-		    l->fault.class != NULL ? ": " : "",
-		    l->fault.class != NULL ? l->fault.class : "",
-		    l->fault.class != NULL ? ": " : "",
-		    l->fault.class != NULL ? l->fault.text : "");
-	if (nr_load_bound(l))
-		nr_warn("this side was busy all the time%s: the relay may do "
-		    "more", l->cpu > BUSY ? "" :
-		    ", or waited for a processor");
-	if (l->late > 0)
-		nr_warn("%" PRIu64 " requests could not be sent in time, nor "
-		    "before the end", l->late);
+	remark(l);
 }
 
 int

@@ -27,6 +27,11 @@ ok 'a relay to be measured'			serve store
 rc 0 'all accepted: status 0'	nr-bench load publish -f events "$url"
 rc 0 'all answered: status 0'	nr-bench load query -n 500 -f events "$url"
 is 'as many as were asked'	'[500,0]' "$(jq -c '[.queries, .missing]' out)"
+many() { (ulimit $1 64 && nr-bench load connect -c 100 -n 100 "$url"); }
+rc 0 'more connections than the limit at hand'	many -Sn
+rc 2 'than there may be at all'			many -n
+like 'are told'		'connections: descriptors are limited to 64' err
+
 # Other dumps: members in another order, spaces, compressed, from a pipe.
 jq -c '{content, sig, kind, tags, created_at, pubkey, id}' events |
     sed 's/,"/, "/g; s/":/": /g' >foreign

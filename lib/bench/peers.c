@@ -116,6 +116,12 @@ class_of(int error)
 	case EHOSTUNREACH:
 	case ENETUNREACH:
 		return "unreachable";
+	case EADDRNOTAVAIL:
+	case EMFILE:
+	case ENFILE:
+	case ENOBUFS:
+	case ENOMEM:
+		return "local";
 	default:
 		return "closed";
 	}
@@ -360,7 +366,8 @@ nr_bench_flush(struct nr_bench_peer *p)
 }
 
 int
-nr_bench_send(struct nr_bench_peer *p, const struct nr_view *part, size_t nparts)
+nr_bench_send(struct nr_bench_peer *p, const struct nr_view *part,
+    size_t nparts)
 {
 	unsigned char head[NR_FRAME_HEAD_MAX];
 	size_t len = 0, i;

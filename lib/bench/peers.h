@@ -52,7 +52,8 @@ struct nr_bench_peer {
 /* What happens; payload is valid during the call. */
 struct nr_bench_calls {
 	void	(*opened)(struct nr_bench_peer *p);
-	void	(*text)(struct nr_bench_peer *p, const char *payload, size_t len);
+	void	(*text)(struct nr_bench_peer *p, const char *payload,
+		    size_t len);
 	void	(*closed)(struct nr_bench_peer *p);
 };
 
