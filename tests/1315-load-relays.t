@@ -14,5 +14,5 @@ cert other DNS:other.example.com
 
 nr-bench gen -q -n 400 --seed 4 >all
 jq -c 'select(.kind == 1 and all(.tags[]; .[0] != "expiration"))' all >events
-nr-bench gen -q -n 12000 --seed 5 | grep -F '"kind":1,' >many
+nr-bench gen -q -n 14000 --seed 5 | grep -F '"kind":1,' >many
 node "$top/tests/node/load.mjs" "$tests"
