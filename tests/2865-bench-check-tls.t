@@ -1,33 +1,8 @@
 #!/bin/sh
 # nr-bench check over TLS: trusted, expired, made out to another name.
 . "${0%/*}/lib.sh"
+. "$top/tests/authority.sh"
 
-# Certificates of our own authority: NAME SUBJECT-ALTERNATIVE-NAME START END.
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes \
-    -keyout ca.key -out ca.pem -days 30 -subj '/CN=ca' 2>/dev/null
-cat >ca.cnf <<'END'
-[ca]
-default_ca = own
-[own]
-new_certs_dir = .
-database = index.txt
-serial = serial
-default_md = sha256
-policy = names
-copy_extensions = copy
-[names]
-commonName = supplied
-END
-: >index.txt
-echo 01 >serial
-cert() {
-	openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes \
-	    -keyout "$1.key" -subj "/CN=$1" -addext "subjectAltName=$2" \
-	    -out "$1.csr" 2>/dev/null
-	openssl ca -batch -notext -config ca.cnf -cert ca.pem -keyfile ca.key \
-	    -in "$1.csr" -out "$1.pem" -startdate "$3" -enddate "$4" \
-	    2>/dev/null
-}
 cert good IP:127.0.0.1 20200101000000Z 20491231000000Z
 cert expired IP:127.0.0.1 20200101000000Z 20200201000000Z
 cert other DNS:other.example.com 20200101000000Z 20491231000000Z
