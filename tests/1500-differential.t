@@ -50,7 +50,7 @@ ok 'a store has grown' wait_for 60 test -e ready
 # shellcheck disable=SC2046,SC2086
 rc 0 'the same are deleted'	nr-store -q -S g delete $(printf -- '-a %s ' $banned)
 nr-store -S g stat --json >stat
-ok 'events wait to be merged' test "$(jq .index.waiting stat)" -gt 500
+ok 'events wait to be merged' test "$(jq .index.waiting stat)" -gt 50
 ok 'so do dead ones' test "$(jq .index.tables.dead.entries stat)" -gt 20
 rc 0 'it is in order'			nr-store -S g check
 sh -c "query s $now <filters" >want
