@@ -121,7 +121,8 @@ other_url(struct check *c, const struct check_statement *s)
 	if (l == NULL)
 		return;
 	if (!rewrite_url(nr_peer_url(l->peer), s->arg, url, sizeof(url)))
-		(void)check_skip(c, "there is no other way to write it");
+		(void)check_skip(c, "this URL cannot be written in another "
+		    "way");
 	else
 		want_ok(c, check_auth(l, 0, NR_KIND_AUTH, time(NULL), url,
 		    l->challenge), 1);
@@ -158,7 +159,7 @@ challenges_differ(struct check *c, const struct check_statement *s)
 	char first[1024];
 
 	(void)s;
-	check_expect(c, "another challenge for another connection");
+	check_expect(c, "a different challenge on each connection");
 	if (l == NULL)
 		return;
 	snprintf(first, sizeof(first), "%s", l->challenge);
@@ -177,14 +178,15 @@ not_published(struct check *c, const struct check_statement *s)
 	m = check_make(c, 0, NR_KIND_AUTH, time(NULL),
 	    "[\"relay\",\"x\"],[\"challenge\",\"y\"]", "");
 	after = check_make(c, 0, 21475, time(NULL), "", "");
-	check_expect(c, "nothing of kind 22242");
+	check_expect(c, "no event of kind 22242");
 	if (l == NULL || !check_query(l, s->id, s->filters, &g) ||
 	    check_publish(l, m) == NULL || !check_store(l, after))
 		return;
 	if (check_await(l, CHECK_OF_LIVE, check_is_live, after->ev.id) == NULL)
-		(void)check_missed(l, "nor of kind 21475");
+		(void)check_missed(l, "an event of kind 21475 did not come "
+		    "either");
 	else if (check_wait(l, check_is_live, m->ev.id, 1) != NULL)
-		(void)check_fail(c, "it came");
+		(void)check_fail(c, "the event of kind 22242 came");
 	else
 		(void)check_finds(l, s->filters, 0);
 }
@@ -212,8 +214,10 @@ put(struct check_link *l, struct check_made *m)
 	ok = check_await(l, CHECK_OF_EVENT, check_is_ok, m->ev.id);
 	if (ok == NULL)
 		(void)check_missed(l, "no OK");
-	else
+	else {
 		m->accepted |= ok->a.accepted;
+		m->refused |= !ok->a.accepted;
+	}
 	return ok;
 }
 
@@ -384,12 +388,13 @@ for_recipient(struct check *c, const struct check_statement *s)
 	if (!wrapped(c, &m) || (l = check_fresh(c)) == NULL ||
 	    !check_prove(l, 3) || !check_read(l, s->filters, &g))
 		return;
-	check_expect(c, "the wrap");
-	check_saw(c, "%zu events", g.n);
+	check_expect(c, "the gift wrap");
+	check_saw(c, "%zu event%s", g.n, g.n == 1 ? "" : "s");
 	for (i = 0; i < g.n && i < CHECK_GOT; i++)
 		if (check_is_live(g.event[i], m->ev.id))
 			return;
-	(void)check_fail(c, "%zu events, but not this one", g.n);
+	(void)check_fail(c, "%zu event%s, but not this one", g.n,
+	    g.n == 1 ? "" : "s");
 }
 
 static void
@@ -444,13 +449,14 @@ live(struct check *c, const struct check_statement *s)
 	if ((from = check_link(c, 0)) == NULL || !check_store(from, m))
 		return;
 	if (check_await(l, CHECK_OF_LIVE, check_is_live, m->ev.id) == NULL) {
-		(void)check_missed(l, "what is for all did not come either");
+		(void)check_missed(l, "an event for everybody did not come "
+		    "either");
 		return;
 	}
 	for (i = 0; i < l->n; i++)
 		if (l->in[i]->is_event &&
 		    l->in[i]->ev.kind == NR_KIND_GIFT_WRAP) {
-			(void)check_fail(c, "the wrap came");
+			(void)check_fail(c, "the gift wrap came");
 			return;
 		}
 }
@@ -492,58 +498,77 @@ not_kept(struct check *c, const struct check_statement *s)
 #define WRAPS	"{\"kinds\":[1059],\"#h\":[\"@T-w\"]}"
 
 const struct check_statement check_auth_list[] = {
-	A("nip42-auth", "a right answer to the challenge is accepted", proves,
+	A("nip42-auth", "AUTH with the right challenge and relay URL is "
+	    "accepted", proves,
 	    0),
-	A("nip42-several", "several keys may authenticate", several, 0),
-	A("nip42-challenge", "another challenge is refused", refused,
+	A("nip42-several", "a connection may authenticate as several keys",
+	    several, 0),
+	A("nip42-challenge", "AUTH with a wrong challenge is refused", refused,
 	    CHALLENGE),
-	A("nip42-relay", "another relay's URL is refused", refused, RELAY),
-	A("nip42-relay-slash", "the relay's URL may end with a slash or not",
+	A("nip42-relay", "AUTH with the URL of another relay is refused",
+	    refused, RELAY),
+	A("nip42-relay-slash", "AUTH is accepted whether the relay's URL ends "
+	    "with a slash or not",
 	    other_url, SLASH),
-	A("nip42-relay-case", "its host may be in upper case", other_url,
+	A("nip42-relay-case", "AUTH is accepted with the host of the relay's "
+	    "URL in upper case", other_url,
 	    CASE),
-	A("nip42-old", "an answer of two hours ago is refused", refused, OLD),
-	A("nip42-future", "an answer of in two hours is refused", refused,
+	A("nip42-old", "AUTH with an event of two hours ago is refused",
+	    refused, OLD),
+	A("nip42-future", "AUTH with an event of in two hours is refused",
+	    refused,
 	    FUTURE),
-	A("nip42-kind", "an event of another kind is refused", refused, KIND),
-	A("nip42-signature", "a wrong signature is refused", bad_signature,
+	A("nip42-kind", "AUTH with an event of another kind than 22242 is "
+	    "refused", refused, KIND),
+	A("nip42-signature", "AUTH with a wrong signature is refused",
+	    bad_signature,
 	    0),
 	A("nip42-challenges", "each connection has a challenge of its own",
 	    challenges_differ, 0),
-	{ 42, "nip42-published", "an event of kind 22242 comes to nobody and "
-	    "is not kept", CHECK_WRITE, not_published, "{\"kinds\":[22242,"
+	{ 42, "nip42-published", "an EVENT of kind 22242 is neither sent to "
+	    "subscriptions nor stored",
+	    CHECK_WRITE, not_published, "{\"kinds\":[22242,"
 	    "21475],\"authors\":[\"@A\"],\"#t\":[\"@T\"]}", 0 },
-	P("nip70-stranger", "a protected event of nobody we know is refused",
+	P("nip70-stranger", "a protected event is refused from a client that "
+	    "has not authenticated",
 	    by_stranger),
-	P("nip70-another", "a protected event of somebody else is refused",
+	P("nip70-another", "a protected event is refused from a client that "
+	    "has authenticated as another key",
 	    by_another),
-	P("nip70-author", "a protected event of its author is accepted",
+	P("nip70-author", "a protected event is accepted from its author after "
+	    "AUTH",
 	    by_author),
-	P("nip70-repost", "a repost that holds a protected event is refused",
+	P("nip70-repost", "a repost that contains a protected event is refused",
 	    repost),
 	{ 70, "nip70-repost-empty", "a repost without content is accepted",
 	    CHECK_WRITE, harmless_repost, NULL, 0 },
 	{ 70, "nip70-repost-text", "a repost of an event that is not "
 	    "protected is accepted, though [\"-\"] stands in it",
 	    CHECK_WRITE, harmless_repost, NULL, 1 },
-	G(17, "nip17-recipient", "a gift wrap comes to its recipient",
+	G(17, "nip17-recipient", "a gift wrap is served to its recipient after "
+	    "AUTH",
 	    for_recipient, WRAPS),
-	G(17, "nip17-inbox", "gift wraps are found by recipient",
+	G(17, "nip17-inbox", "a REQ for the recipient's key in p tags finds a "
+	    "gift wrap, after AUTH as the recipient",
 	    for_recipient, "{\"kinds\":[1059],\"#p\":[\"@D\"]}"),
-	G(59, "nip59-stranger", "gift wraps are hidden from who has not "
-	    "authenticated", from_stranger, NULL),
-	G(59, "nip59-another", "gift wraps are hidden from others",
+	G(59, "nip59-stranger", "gift wraps are not served to a client that "
+	    "has not authenticated", from_stranger, NULL),
+	G(59, "nip59-another", "gift wraps are not served to anybody but their "
+	    "recipient",
 	    from_another, WRAPS),
-	G(59, "nip59-another-id", "gift wraps are hidden from others who ask "
-	    "for the recipient's", from_another,
+	G(59, "nip59-another-id", "gift wraps are not served to others who ask "
+	    "by the recipient's key", from_another,
 	    "{\"kinds\":[1059],\"#p\":[\"@D\"]}"),
-	G(59, "nip59-count", "gift wraps are not counted for others", counted,
+	G(59, "nip59-count", "COUNT does not count gift wraps for anybody but "
+	    "their recipient", counted,
 	    NULL),
-	G(59, "nip59-live", "gift wraps do not come live to others", live,
+	G(59, "nip59-live", "an open subscription gets no gift wrap that is "
+	    "for another key", live,
 	    "{\"#h\":[\"@T-w\"]}"),
 	G(59, "nip59-deletion", "the recipient may delete a gift wrap",
 	    recipient_deletes, NULL),
-	G(59, "nip59-ephemeral", "kind 21059 is not kept", not_kept,
+	G(59, "nip59-ephemeral", "an event of kind 21059 is not stored",
+	    not_kept,
 	    "{\"kinds\":[21059],\"#h\":[\"@T-w\"]}"),
 	{ 0 }
 };

@@ -340,7 +340,7 @@ ephemeral(struct check *c, const struct check_statement *s)
 	if (l != NULL && check_query(l, NULL, s->filters, &g) &&
 	    check_store(l, m) && check_await(l, CHECK_OF_LIVE, check_is_live,
 	    m->ev.id) == NULL)
-		(void)check_missed(l, "it did not come");
+		(void)check_missed(l, "the event did not come");
 }
 
 /* ---- NIP-62: by key 2, who has nothing to lose any more */
@@ -442,59 +442,71 @@ comes_back(struct check *c, const struct check_statement *s)
 	{ nip, id, text, CHECK_WRITE, run, NULL, arg }
 
 const struct check_statement check_delete_list[] = {
-	D(9, "nip09-event", "an event that its author deletes is gone",
+	D(9, "nip09-event", "an event is gone after its author has deleted it "
+	    "(kind 5)",
 	    by_event, 0),
-	{ 9, "nip09-event-tag", "also where it was found by tag",
+	{ 9, "nip09-event-tag", "a deleted event is not found by its tags "
+	    "either",
 	    CHECK_WRITE, by_tag, "{\"#h\":[\"@T-d\"]}", 0 },
-	D(9, "nip09-again", "it does not come back when it is published "
-	    "again", published_again, 0),
-	D(9, "nip09-before", "nor where the request came first", before_it,
+	D(9, "nip09-again", "a deleted event does not come back when it is "
+	    "published again", published_again, 0),
+	D(9, "nip09-before", "an event whose deletion came first is not served",
+	    before_it,
 	    0),
-	D(9, "nip09-others", "an event of somebody else is not deleted",
+	D(9, "nip09-others", "a deletion by somebody else has no effect",
 	    by_another, 0),
-	D(9, "nip09-kept", "the request is kept and served", request_kept,
+	D(9, "nip09-kept", "the deletion (kind 5) itself is stored and served",
+	    request_kept,
 	    0),
-	D(9, "nip09-of-request", "a request to delete a request has no effect",
+	D(9, "nip09-of-request", "a deletion of a deletion has no effect",
 	    of_deletion, 0),
-	D(9, "nip09-address", "addressable events are deleted by address",
+	D(9, "nip09-address", "a deletion by address deletes an addressable "
+	    "event",
 	    by_address, 30179),
-	D(9, "nip09-address-replaceable", "replaceable events are deleted by "
-	    "address", by_address, 10179),
-	D(9, "nip09-address-newer", "a version that is newer than the request "
-	    "stays", newer_stays, 30180),
-	D(9, "nip09-address-others", "an address of somebody else is not "
-	    "deleted", others_stay, 30181),
-	{ 9, "nip09-address-kind", "an address deletion is about one kind",
+	D(9, "nip09-address-replaceable", "a deletion by address deletes a "
+	    "replaceable event", by_address, 10179),
+	D(9, "nip09-address-newer", "a deletion by address leaves a version "
+	    "that is newer than the deletion", newer_stays, 30180),
+	D(9, "nip09-address-others", "a deletion by address does not delete "
+	    "another author's event", others_stay, 30181),
+	{ 9, "nip09-address-kind", "a deletion by address does not delete an "
+	    "event of another kind",
 	    CHECK_WRITE, other_address, "30183:@D:x:y", 30182 },
-	{ 9, "nip09-address-d", "an address deletion is about one d",
+	{ 9, "nip09-address-d", "a deletion by address does not delete an "
+	    "event with another d tag",
 	    CHECK_WRITE, other_address, "30184:@D:x", 30184 },
-	D(9, "nip09-address-second", "a version of the request's own second is "
-	    "deleted", same_second, 30185),
-	D(9, "nip09-address-after", "after a deletion by address an older "
-	    "version is not served, a newer one is", after_request, 30186),
-	D(40, "nip40-expired", "what has expired is refused", expired, 0),
-	D(40, "nip40-not-yet", "what has not expired is served", not_yet, 0),
-	D(40, "nip40-expires", "what expires is not served any more",
+	D(9, "nip09-address-second", "a deletion by address deletes a version "
+	    "of the deletion's own second", same_second, 30185),
+	D(9, "nip09-address-after", "after a deletion by address older "
+	    "versions are not served, newer ones are", after_request, 30186),
+	D(40, "nip40-expired", "an event that has expired already is refused",
+	    expired, 0),
+	D(40, "nip40-not-yet", "an event that has not yet expired is served",
+	    not_yet, 0),
+	D(40, "nip40-expires", "an event is not served any more once it has "
+	    "expired",
 	    expires, 0),
-	D(40, "nip40-count", "what has expired is not counted",
+	D(40, "nip40-count", "COUNT does not count an event that has expired",
 	    expired_elsewhere, COUNTED),
-	D(40, "nip40-sync", "what has expired is in no set of negentropy",
+	D(40, "nip40-sync", "negentropy does not offer an event that has "
+	    "expired",
 	    expired_elsewhere, SYNCED),
-	{ 40, "nip40-ephemeral", "expiration does not keep ephemeral events "
-	    "from coming", CHECK_WRITE, ephemeral,
+	{ 40, "nip40-ephemeral", "an open subscription gets an ephemeral event "
+	    "that has an expiration", CHECK_WRITE, ephemeral,
 	    "{\"kinds\":[21474],\"#t\":[\"@T\"]}", 21474 },
 	{ 62, "nip62-another-relay", "a request to vanish from another relay "
 	    "has no effect", CHECK_WRITE, another_relay,
 	    "wss://another.relay.invalid", 0 },
-	D(62, "nip62-vanish", "who vanishes from all relays has nothing left, "
-	    "and it does not come back", vanishes, 0),
-	D(62, "nip62-again", "older events of who has vanished are not "
+	D(62, "nip62-vanish", "a request to vanish from ALL_RELAYS deletes all "
+	    "of the key, for good", vanishes, 0),
+	D(62, "nip62-again", "older events of a key that has vanished are not "
 	    "served", vanished, 0),
-	D(62, "nip62-deletion", "a request to vanish is not undone by deleting "
-	    "it", not_undone, 0),
-	D(62, "nip62-wraps", "gift wraps for who has vanished are gone, and "
-	    "do not come back", wraps_vanish, 0),
-	D(62, "nip62-later", "who has vanished may publish anew", comes_back,
+	D(62, "nip62-deletion", "deleting a request to vanish (kind 5) has no "
+	    "effect", not_undone, 0),
+	D(62, "nip62-wraps", "gift wraps for a key that has vanished are gone, "
+	    "for good", wraps_vanish, 0),
+	D(62, "nip62-later", "a key that has vanished may publish newer events",
+	    comes_back,
 	    0),
 	{ 0 }
 };

@@ -13,6 +13,9 @@
 #include "event/verify.h"
 #include "util/json.h"
 
+#define NO_WORD	"a reason that does not begin with a word and a colon"
+#define NO_SUB	"a message for a subscription that was not opened"
+
 /* Keep the first case. */
 static void
 fault(struct check_link *l, enum check_fault f, const char *what,
@@ -22,7 +25,7 @@ fault(struct check_link *l, enum check_fault f, const char *what,
 	char shown[CHECK_TEXT];
 
 	if (out[0] == '\0')
-		snprintf(out, CHECK_TEXT, "%s: %.300s (%s)", what,
+		snprintf(out, CHECK_TEXT, "%s: %.300s (in %s)", what,
 		    check_show(m, shown), l->check->now->id);
 }
 
@@ -67,12 +70,13 @@ judge_ok(struct check_link *l, const struct check_msg *m)
 
 	l->check->checked[CHECK_OK_FORM]++;
 	if (elements(m, e) != 4 || e[3].len < 2 || e[3].p[0] != '"')
-		fault(l, CHECK_OK_FORM, "not four elements", m);
+		fault(l, CHECK_OK_FORM, "an OK that has not four elements", m);
 	else if (!m->a.accepted && !is_worded(m->a.text))
-		fault(l, CHECK_OK_FORM, "no word and colon", m);
+		fault(l, CHECK_OK_FORM, NO_WORD, m);
 	l->check->checked[CHECK_OK_UNASKED]++;
 	if (check_made_find(l->check, m->a.id) == NULL)
-		fault(l, CHECK_OK_UNASKED, "for what was not sent", m);
+		fault(l, CHECK_OK_UNASKED, "an OK for an event that was not "
+		    "sent", m);
 }
 
 static void
@@ -84,7 +88,7 @@ judge_closed(struct check_link *l, const struct check_msg *m)
 
 	l->check->checked[CHECK_CLOSED_FORM]++;
 	if (elements(m, e) != 3 || !is_worded(m->a.text))
-		fault(l, CHECK_CLOSED_FORM, "no word and colon", m);
+		fault(l, CHECK_CLOSED_FORM, NO_WORD, m);
 	if (s != NULL)
 		s->closed = s->refused = 1;
 }
@@ -97,11 +101,11 @@ judge_eose(struct check_link *l, const struct check_msg *m)
 
 	l->check->checked[CHECK_EOSE_TWICE]++;
 	if (s == NULL)
-		fault(l, CHECK_NO_SUB, "never asked for", m);
+		fault(l, CHECK_NO_SUB, NO_SUB, m);
 	else if (s->refused)
-		fault(l, CHECK_EOSE_TWICE, "after CLOSED", m);
+		fault(l, CHECK_EOSE_TWICE, "an EOSE after CLOSED", m);
 	else if (s->known && s->eose)
-		fault(l, CHECK_EOSE_TWICE, "twice", m);
+		fault(l, CHECK_EOSE_TWICE, "a second EOSE", m);
 	else
 		s->eose = 1;
 }
@@ -143,7 +147,7 @@ judge_event(struct check_link *l, const struct check_msg *m)
 
 	c->checked[CHECK_NO_SUB]++;
 	if (s == NULL)
-		fault(l, CHECK_NO_SUB, "never asked for", m);
+		fault(l, CHECK_NO_SUB, NO_SUB, m);
 	c->checked[CHECK_EVENT_INVALID]++;
 	if (!m->is_event || nr_verify_event(c->verifier, &m->ev,
 	    NR_TRUST_NOTHING) != NR_VALID) {
@@ -154,15 +158,16 @@ judge_event(struct check_link *l, const struct check_msg *m)
 	}
 	c->checked[CHECK_AUTH_EVENT]++;
 	if (m->ev.kind == NR_KIND_AUTH)
-		fault(l, CHECK_AUTH_EVENT, "an AUTH event", m);
+		fault(l, CHECK_AUTH_EVENT, "an event of kind 22242", m);
 	if (s == NULL || !s->known)
 		return;
 	c->checked[CHECK_UNMATCHED]++;
 	if (!asked_for(s, &m->ev))
-		fault(l, CHECK_UNMATCHED, "not asked for", m);
+		fault(l, CHECK_UNMATCHED, "an event that matches no "
+		    "filter of its subscription", m);
 	c->checked[CHECK_TWICE]++;
 	if (!s->eose && is_repeated(s, m->ev.id))
-		fault(l, CHECK_TWICE, "twice", m);
+		fault(l, CHECK_TWICE, "an event for the second time", m);
 }
 
 void
@@ -187,7 +192,7 @@ check_judge(struct check_link *l, struct check_msg *m)
 		judge_event(l, m);
 		break;
 	case NR_ANSWER_OTHER:
-		fault(l, CHECK_NONSENSE, "an unknown verb", m);
+		fault(l, CHECK_NONSENSE, "a message of an unknown type", m);
 		break;
 	default:
 		break;
@@ -200,37 +205,41 @@ static void
 never(struct check *c, const struct check_statement *s)
 {
 	if (c->checked[s->arg] == 0)
-		check_skip(c, "none came");
+		check_skip(c, "no such message came");
 	else if (c->fault[s->arg][0] != '\0')
 		check_fail(c, "%s", c->fault[s->arg]);
 	else
-		check_saw(c, "%llu of them", (unsigned long long)
-		    c->checked[s->arg]);
+		check_saw(c, "%llu such messages, all of them right",
+		    (unsigned long long)c->checked[s->arg]);
 }
 
 #define ROW(nip, id, text, what) \
 	{ nip, id, text, CHECK_LAST, never, NULL, what }
 
 const struct check_statement check_last_list[] = {
-	ROW(1, "nip01-messages", "every frame is a message of a known verb",
+	ROW(1, "nip01-messages", "everything that the relay sends is a JSON "
+	    "array that begins with a message type of the NIPs (EVENT, OK, "
+	    "EOSE, CLOSED, NOTICE, AUTH, COUNT, NEG-MSG, NEG-ERR)",
 	    CHECK_NONSENSE),
-	ROW(1, "nip01-ok-form", "every OK has four elements, and a word "
-	    "before the colon when it says false", CHECK_OK_FORM),
-	ROW(1, "nip01-ok-asked", "every OK is for an event that was sent",
+	ROW(1, "nip01-ok-form", "every OK has four elements, and the reason in "
+	    "an OK false begins with a word and a colon", CHECK_OK_FORM),
+	ROW(1, "nip01-ok-asked", "every OK names an event that was sent to the "
+	    "relay",
 	    CHECK_OK_UNASKED),
-	ROW(1, "nip01-closed-form", "every CLOSED has three elements, and a "
-	    "word before the colon", CHECK_CLOSED_FORM),
-	ROW(1, "nip01-subscribed", "events and EOSE come for subscriptions "
-	    "of this connection only", CHECK_NO_SUB),
+	ROW(1, "nip01-closed-form", "every CLOSED has three elements, and its "
+	    "reason begins with a word and a colon", CHECK_CLOSED_FORM),
+	ROW(1, "nip01-subscribed", "events and EOSE come only for "
+	    "subscriptions that were opened on this connection", CHECK_NO_SUB),
 	ROW(1, "nip01-eose-once", "EOSE comes once for a REQ, and not after "
 	    "CLOSED", CHECK_EOSE_TWICE),
-	ROW(1, "nip01-events-valid", "ids and signatures of all events are "
-	    "right", CHECK_EVENT_INVALID),
-	ROW(1, "nip01-events-match", "every event matches a filter of its "
-	    "subscription", CHECK_UNMATCHED),
-	ROW(1, "nip01-events-once", "no stored event comes twice for a REQ",
+	ROW(1, "nip01-events-valid", "all events that the relay sends have a "
+	    "correct id and signature", CHECK_EVENT_INVALID),
+	ROW(1, "nip01-events-match", "all events that the relay sends match a "
+	    "filter of their subscription", CHECK_UNMATCHED),
+	ROW(1, "nip01-events-once", "no stored event is sent twice for the "
+	    "same REQ",
 	    CHECK_TWICE),
-	ROW(42, "nip42-never-sent", "no event of kind 22242 is sent to "
-	    "anybody", CHECK_AUTH_EVENT),
+	ROW(42, "nip42-never-sent", "the relay never sends an event of kind "
+	    "22242", CHECK_AUTH_EVENT),
 	{ 0 }
 };

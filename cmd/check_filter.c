@@ -58,9 +58,9 @@ finds(struct check *c, const struct check_statement *s)
 	n = check_answer(c, check_fill(c, &b, s->filters), want);
 	nr_buf_free(&b);
 	if (n < 0)
-		(void)check_skip(c, "this filter cannot be told");
+		(void)check_skip(c, "nr-bench does not know this filter");
 	else if (is_cut(c, n))
-		(void)check_skip(c, "more than NIP-11 allows");
+		(void)check_skip(c, "more events than NIP-11 allows");
 	else if (check_read(l, s->filters, &g))
 		(void)check_same(c, want, (size_t)n, &g,
 		    s->arg == IN_ORDER ? 2 : s->arg == BY_TIME);
@@ -88,126 +88,151 @@ published(struct check *c, const struct check_statement *s)
 #define OURS	"\"authors\":[\"@A\",\"@B\"],\"kinds\":[@1,@2]"
 
 const struct check_statement check_filter_list[] = {
-	{ 1, "nip01-publish", "events are accepted, whatever tags they have",
+	{ 1, "nip01-publish", "simple events are accepted, whatever tags they "
+	    "have",
 	    CHECK_WRITE, published, NULL, 0 },
-	READ("nip01-ids", "ids give exactly these events",
+	READ("nip01-ids", "a filter by ids finds exactly these events",
 	    "{" FOUR "}", ANY_ORDER),
-	READ("nip01-ids-order", "newest first, by id",
+	READ("nip01-ids-order", "events found by id come newest first",
 	    "{" FOUR "}", BY_TIME),
-	READ("nip01-ids-unknown", "an id that is not there gives nothing",
+	READ("nip01-ids-unknown", "a filter by an unknown id finds nothing",
 	    "{\"ids\":[\"@x\"]}", IN_ORDER),
-	READ("nip01-ids-repeated", "an id named twice gives one event",
+	READ("nip01-ids-repeated", "an id that is named twice in a filter "
+	    "gives one event",
 	    "{\"ids\":[\"@i0\",\"@i0\",\"@x\"]}", IN_ORDER),
-	READ("nip01-limit", "limit 2 of 4 gives the newest 2",
+	READ("nip01-limit", "limit 2 of 4 events gives the newest 2",
 	    "{" FOUR ",\"limit\":2}", BY_TIME),
-	READ("nip01-limit-one", "limit 1 of 4 gives the newest",
+	READ("nip01-limit-one", "limit 1 of 4 events gives the newest",
 	    "{" FOUR ",\"limit\":1}", BY_TIME),
-	READ("nip01-limit-more", "a limit beyond what is there does no harm",
+	READ("nip01-limit-more", "a limit larger than the number of events "
+	    "gives all of them",
 	    "{" FOUR ",\"limit\":50}", ANY_ORDER),
 	READ("nip01-limit-zero", "limit 0 gives no stored events",
 	    "{" FOUR ",\"limit\":0}", IN_ORDER),
-	READ("nip01-since-inclusive", "since is inclusive",
+	READ("nip01-since-inclusive", "since includes events of its own second",
 	    "{" FOUR ",\"since\":@t1}", ANY_ORDER),
-	READ("nip01-until-inclusive", "until is inclusive",
+	READ("nip01-until-inclusive", "until includes events of its own second",
 	    "{" FOUR ",\"until\":@t1}", ANY_ORDER),
-	READ("nip01-since-until", "since and until may be the same second",
+	READ("nip01-since-until", "since and until of the same second find the "
+	    "events of that second",
 	    "{" FOUR ",\"since\":@t2,\"until\":@t2}", ANY_ORDER),
-	READ("nip01-since-after", "nothing comes from before since",
+	READ("nip01-since-after", "events older than since are not found",
 	    "{\"ids\":[\"@i0\"],\"since\":@n0}", IN_ORDER),
-	READ("nip01-until-before", "nothing comes from after until",
+	READ("nip01-until-before", "events newer than until are not found",
 	    "{\"ids\":[\"@i0\"],\"until\":@b0}", IN_ORDER),
-	READ("nip01-until-far", "until may be far away",
+	READ("nip01-until-far", "until may be far in the future",
 	    "{" FOUR ",\"until\":9007199254740991}", ANY_ORDER),
 	READ("nip01-since-zero", "since may be 0",
 	    "{" FOUR ",\"since\":0}", ANY_ORDER),
-	READ("nip01-and-author", "ids and authors must both match",
+	READ("nip01-and-author", "a filter by id and the right author finds "
+	    "the event",
 	    "{\"ids\":[\"@i0\"],\"authors\":[\"@a0\"]}", IN_ORDER),
-	READ("nip01-and-author-other", "another author gives nothing",
+	READ("nip01-and-author-other", "a filter by id and another author "
+	    "finds nothing",
 	    "{\"ids\":[\"@i0\"],\"authors\":[\"@x\"]}", IN_ORDER),
-	READ("nip01-and-kind", "ids and kinds must both match",
+	READ("nip01-and-kind", "a filter by id and the right kind finds the "
+	    "event",
 	    "{\"ids\":[\"@i0\"],\"kinds\":[@k0]}", IN_ORDER),
-	READ("nip01-and-kind-other", "another kind gives nothing",
+	READ("nip01-and-kind-other", "a filter by id and another kind finds "
+	    "nothing",
 	    "{\"ids\":[\"@i0\"],\"kinds\":[@K0]}", IN_ORDER),
-	READ("nip01-and-tag-other", "another tag value gives nothing",
+	READ("nip01-and-tag-other", "a filter by id and another tag value "
+	    "finds nothing",
 	    "{\"ids\":[\"@i0\"],\"#t\":[\"@x\"]}", IN_ORDER),
-	READ("nip01-and-all", "all conditions hold together",
+	READ("nip01-and-all", "all conditions of a filter must match",
 	    "{\"ids\":[\"@i1\",\"@i0\"],\"authors\":[\"@a1\"],\"kinds\":"
 	    "[@k1],\"since\":@t1,\"until\":@t1}", ANY_ORDER),
-	READ("nip01-or", "filters are joined by or",
+	READ("nip01-or", "a REQ with two filters finds what either matches",
 	    "{\"ids\":[\"@i0\"]},{\"ids\":[\"@i2\"]}", ANY_ORDER),
-	READ("nip01-or-once", "an event that two filters match comes once",
+	READ("nip01-or-once", "an event that matches two filters of a REQ "
+	    "comes once",
 	    "{\"ids\":[\"@i0\",\"@i1\"]},{\"ids\":[\"@i1\"]}", ANY_ORDER),
-	READ("nip01-or-limit", "each filter has its own limit",
+	READ("nip01-or-limit", "each filter of a REQ has its own limit",
 	    "{\"ids\":[\"@i0\",\"@i1\"],\"limit\":1},"
 	    "{\"ids\":[\"@i2\"],\"limit\":1}", ANY_ORDER),
-	READ("nip01-prefix-id", "the beginning of an id matches nothing",
+	READ("nip01-prefix-id", "the beginning of an id finds nothing",
 	    "{\"ids\":[\"@p0\"]}", NOTHING),
-	READ("nip01-prefix-author", "the beginning of a key matches nothing",
+	READ("nip01-prefix-author", "the beginning of a public key finds "
+	    "nothing",
 	    "{\"ids\":[\"@i0\"],\"authors\":[\"@p0\"]}", NOTHING),
-	READ("nip01-id-upper-case", "an id in upper case matches nothing",
+	READ("nip01-id-upper-case", "an id in upper case finds nothing",
 	    "{\"ids\":[\"@I0\"]}", NOTHING),
-	READ("nip01-empty-ids", "an empty list of ids matches nothing",
+	READ("nip01-empty-ids", "an empty list of ids finds nothing",
 	    "{\"ids\":[],\"limit\":5}", NOTHING),
-	READ("nip01-empty-kinds", "an empty list of kinds matches nothing",
+	READ("nip01-empty-kinds", "an empty list of kinds finds nothing",
 	    "{\"ids\":[\"@i0\"],\"kinds\":[]}", NOTHING),
-	READ("nip01-empty-tag", "an empty list of tag values matches nothing",
+	READ("nip01-empty-tag", "an empty list of tag values finds nothing",
 	    "{\"ids\":[\"@i0\"],\"#e\":[]}", NOTHING),
 
-	MADE("nip01-tag", "a tag finds all that have it",
+	MADE("nip01-tag", "a filter by tag finds all events that have it",
 	    "{" RUN "}", ANY_ORDER),
-	MADE("nip01-order", "newest first, by tag", "{" RUN "}", BY_TIME),
-	MADE("nip01-order-authors", "newest first, over several authors and "
-	    "kinds", "{" OURS "," RUN "}", BY_TIME),
-	MADE("nip01-order-ties", "of the same second, lowest id first",
+	MADE("nip01-order", "events found by tag come newest first",
+	    "{" RUN "}", BY_TIME),
+	MADE("nip01-order-authors", "events of several authors and kinds come "
+	    "newest first", "{" OURS "," RUN "}", BY_TIME),
+	MADE("nip01-order-ties", "of events of the same second the lowest id "
+	    "comes first",
 	    "{" RUN ",\"since\":@t4,\"until\":@t4}", IN_ORDER),
-	MADE("nip01-limit-newest", "limit 5 of 12 gives the newest 5",
+	MADE("nip01-limit-newest", "limit 5 of 12 events gives the newest 5",
 	    "{" RUN ",\"limit\":5}", IN_ORDER),
-	MADE("nip01-limit-authors", "limit over several authors and kinds "
-	    "gives the newest", "{" OURS "," RUN ",\"limit\":4}", IN_ORDER),
-	MADE("nip01-limit-ties", "a limit within a tie takes the lowest ids",
+	MADE("nip01-limit-authors", "limit gives the newest events over "
+	    "several authors and kinds",
+	    "{" OURS "," RUN ",\"limit\":4}", IN_ORDER),
+	MADE("nip01-limit-ties", "a limit that cuts events of the same second "
+	    "keeps the lowest ids",
 	    "{" RUN ",\"until\":@t4,\"limit\":2}", IN_ORDER),
-	MADE("nip01-until-tag", "until is inclusive, by tag",
+	MADE("nip01-until-tag", "until includes its own second, for a filter "
+	    "by tag",
 	    "{" RUN ",\"until\":@t4}", ANY_ORDER),
-	MADE("nip01-since-tag", "since is inclusive, by tag",
+	MADE("nip01-since-tag", "since includes its own second, for a filter "
+	    "by tag",
 	    "{" RUN ",\"since\":@t4}", ANY_ORDER),
-	MADE("nip01-until-author", "until is inclusive, by author",
+	MADE("nip01-until-author", "until includes its own second, for a "
+	    "filter by author",
 	    "{\"authors\":[\"@A\"],\"kinds\":[@1],\"until\":@t4," RUN "}",
 	    ANY_ORDER),
-	MADE("nip01-since-kind", "since and until are inclusive, by kind",
+	MADE("nip01-since-kind", "since and until include their own second, "
+	    "for a filter by kind",
 	    "{\"kinds\":[@1,@2],\"since\":@t4,\"until\":@t4," RUN "}",
 	    ANY_ORDER),
-	MADE("nip01-author", "an author's events", "{\"authors\":[\"@B\"],"
+	MADE("nip01-author", "a filter by author finds the author's events",
+	    "{\"authors\":[\"@B\"],"
 	    "\"kinds\":[@1,@2]," RUN "}", ANY_ORDER),
-	MADE("nip01-author-kind", "an author's events of one kind",
+	MADE("nip01-author-kind", "a filter by author and kind finds the "
+	    "author's events of that kind",
 	    "{\"authors\":[\"@A\"],\"kinds\":[@2]," RUN "}", ANY_ORDER),
-	MADE("nip01-tags-and", "two tags must both match",
+	MADE("nip01-tags-and", "conditions on two tags must both match",
 	    "{" RUN ",\"#g\":[\"one\"]}", ANY_ORDER),
-	MADE("nip01-tags-or", "one of a tag's values must match",
+	MADE("nip01-tags-or", "one of the values that a filter lists for a tag "
+	    "is enough",
 	    "{" RUN ",\"#g\":[\"one\",\"three\"]}", ANY_ORDER),
-	MADE("nip01-tag-case", "tag names have upper and lower case",
+	MADE("nip01-tag-case", "#G finds tags named G, and not those named g",
 	    "{" RUN ",\"#G\":[\"one\"]}", ANY_ORDER),
-	MADE("nip01-tag-first-value", "only a tag's first value counts",
+	MADE("nip01-tag-first-value", "only the first value of a tag is found",
 	    "{" RUN ",\"#g\":[\"two\"]}", ANY_ORDER),
-	MADE("nip01-tag-whole-value", "the beginning of a value matches "
-	    "nothing", "{" RUN ",\"#g\":[\"on\",\"thre\",\"ONE\"]}",
+	MADE("nip01-tag-whole-value", "part of a tag value, or another case, "
+	    "finds nothing", "{" RUN ",\"#g\":[\"on\",\"thre\",\"ONE\"]}",
 	    IN_ORDER),
-	MADE("nip01-tag-characters", "values have quotes, backslashes, "
-	    "letters of others", "{" RUN ",\"#g\":[\"\xd0\x98 \\\"q\\\" "
+	MADE("nip01-tag-characters", "tag values with quotes, backslashes and "
+	    "Cyrillic letters are found",
+	    "{" RUN ",\"#g\":[\"\xd0\x98 \\\"q\\\" "
 	    "\\\\\"]}", ANY_ORDER),
-	MADE("nip01-tag-space", "values have spaces",
+	MADE("nip01-tag-space", "tag values with spaces are found",
 	    "{" RUN ",\"#g\":[\"one two\"]}", ANY_ORDER),
-	MADE("nip01-tag-p", "who mentions a key",
+	MADE("nip01-tag-p", "#p finds events by a public key",
 	    "{\"#p\":[\"@A\"]," RUN "}", ANY_ORDER),
-	MADE("nip01-tag-e", "what refers to an event",
+	MADE("nip01-tag-e", "#e finds events by an event id",
 	    "{\"#e\":[\"@x\"]," RUN "}", ANY_ORDER),
-	MADE("nip01-tag-a", "what refers to an address",
+	MADE("nip01-tag-a", "#a finds events by an address",
 	    "{\"#a\":[\"30023:@A:x:y\"]," RUN "}", ANY_ORDER),
-	MADE("nip01-tag-r", "a value of this run alone",
+	MADE("nip01-tag-r", "#r finds one event by a value that no other has",
 	    "{\"#r\":[\"@T-r\"]}", ANY_ORDER),
-	MADE("nip01-tag-author-until", "tag, author, kind and time together",
+	MADE("nip01-tag-author-until", "a filter by tag, author, kind and time "
+	    "finds what matches all",
 	    "{" RUN ",\"authors\":[\"@A\"],\"kinds\":[@1],\"since\":@t2,"
 	    "\"until\":@t5,\"limit\":3}", ANY_ORDER),
-	MADE("nip01-or-tags", "several filters, each event once",
+	MADE("nip01-or-tags", "a REQ with two filters by tag finds each event "
+	    "once",
 	    "{" RUN ",\"#g\":[\"one\"]},{" RUN ",\"authors\":[\"@A\"],"
 	    "\"limit\":3}", ANY_ORDER),
 	{ 0 }

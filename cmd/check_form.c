@@ -194,14 +194,14 @@ lives(struct check *c, const struct check_statement *s)
 {
 	struct check_link *l = check_link(c, 1);
 
-	check_expect(c, "the connection goes on");
+	check_expect(c, "the connection stays open");
 	if (l == NULL)
 		return;
 	(void)check_subscribe(l, "x", NULL);
 	if (!check_say(l, s->filters, strlen(s->filters)) || !check_fence(l))
 		return;
 	if (!is_closed_fault(l, "it"))
-		check_saw(c, "it goes on");
+		check_saw(c, "it stays open");
 }
 
 static void
@@ -210,14 +210,14 @@ deep(struct check *c, const struct check_statement *s)
 	struct check_link *l = check_link(c, 1);
 	char *text = malloc((size_t)s->arg + 1);
 
-	check_expect(c, "the connection goes on");
+	check_expect(c, "the connection stays open");
 	if (text == NULL || l == NULL) {
 		free(text);
 		return;
 	}
 	memset(text, '[', (size_t)s->arg);
 	if (check_say(l, text, (size_t)s->arg) && check_fence(l))
-		check_saw(c, "it goes on");
+		check_saw(c, "it stays open");
 	free(text);
 }
 
@@ -268,57 +268,69 @@ answered(struct check *c, const struct check_statement *s)
 #define SUBID64	"0123456789abcdef0123456789abcdef" \
 		"0123456789abcdef0123456789abcdef"
 #define LIVES(id, text, message) \
-	{ 1, id, text " costs no more than itself", 0, lives, message, 0 }
+	{ 1, id, text " does not end the connection", 0, lives, message, 0 }
 #define BAD(id, text, filter) \
 	{ 1, id, text " is answered by CLOSED", 0, closed, filter, 0 }
 
 const struct check_statement check_form_list[] = {
 	{ 1, "nip01-eose", "a REQ is answered by EOSE", 0, eose, NULL, 0 },
-	{ 1, "nip01-newest-first", "newest first, of what is there", 0,
+	{ 1, "nip01-newest-first", "the events that a REQ finds come newest "
+	    "first", 0,
 	    order, "{\"limit\":50}", NEWEST },
-	{ 1, "nip01-lowest-first", "of the same second, lowest id first, of "
-	    "what is there", 0, order, "{\"limit\":50}", LOWEST },
-	{ 1, "nip01-limit-kept", "limit 3 gives at most 3", 0, order,
+	{ 1, "nip01-lowest-first", "events of the same second come with the "
+	    "lowest id first", 0, order, "{\"limit\":50}", LOWEST },
+	{ 1, "nip01-limit-kept", "a REQ with limit 3 gets at most 3 stored "
+	    "events", 0, order,
 	    "{\"limit\":3}", FEW },
-	{ 1, "nip01-close", "CLOSE is not answered", 0, close_silent, NULL,
+	{ 1, "nip01-close", "a CLOSE gets no answer", 0, close_silent, NULL,
 	    0 },
-	{ 1, "nip01-replaced", "a REQ takes the place of one with its id",
+	{ 1, "nip01-replaced", "a second REQ with the same subscription id "
+	    "replaces the first",
 	    CHECK_HAYSTACK, replaced, NULL, 0 },
-	{ 1, "nip01-own-subscriptions", "two connections may have the same "
+	{ 1, "nip01-own-subscriptions", "two connections may use the same "
 	    "subscription id", CHECK_HAYSTACK, independent, NULL, 0 },
-	{ 1, "nip01-several", "eight subscriptions at a time, or as many as "
-	    "NIP-11 allows", 0, many,
+	{ 1, "nip01-several", "eight subscriptions may be open at a time, or "
+	    "as many as NIP-11 allows", 0, many,
 	    NULL, 8 },
 	{ 1, "nip01-subid-64", "a subscription id may have 64 characters",
 	    0, subid_kept, SUBID64, 0 },
-	{ 1, "nip01-subid-characters", "subscription ids are kept as they "
-	    "are", 0, subid_kept, "\xd0\x96 \\\"q\\\" :,[]{}", 0 },
+	{ 1, "nip01-subid-characters", "a subscription id with unusual "
+	    "characters comes back unchanged",
+	    0, subid_kept, "\xd0\x96 \\\"q\\\" :,[]{}", 0 },
 	{ 1, "nip01-subid-empty", "an empty subscription id is refused", 0,
 	    subid_refused, "", 0 },
 	{ 1, "nip01-subid-65", "a subscription id of 65 characters is "
 	    "refused", 0, subid_refused, SUBID64 "x", 1 },
-	LIVES("nip01-bad-json", "text that is no JSON", "[\"REQ\",\"x\","),
-	LIVES("nip01-bad-words", "a word", "hello"),
+	LIVES("nip01-bad-json", "a message that is not JSON",
+	    "[\"REQ\",\"x\","),
+	LIVES("nip01-bad-words", "a message that is a bare word", "hello"),
 	LIVES("nip01-bad-empty", "an empty message", ""),
-	LIVES("nip01-bad-object", "an object", "{\"a\":1}"),
-	LIVES("nip01-bad-array", "an empty array", "[]"),
-	LIVES("nip01-bad-number", "a number for a verb", "[1,\"x\"]"),
-	LIVES("nip01-bad-verb", "an unknown verb", "[\"NONSENSE\",\"x\"]"),
-	LIVES("nip01-bad-event", "an EVENT that is a number",
+	LIVES("nip01-bad-object", "a message that is a JSON object",
+	    "{\"a\":1}"),
+	LIVES("nip01-bad-array", "a message that is an empty array", "[]"),
+	LIVES("nip01-bad-number", "a message that begins with a number",
+	    "[1,\"x\"]"),
+	LIVES("nip01-bad-verb", "a message of an unknown type",
+	    "[\"NONSENSE\",\"x\"]"),
+	LIVES("nip01-bad-event", "an EVENT message with a number for the event",
 	    "[\"EVENT\",7]"),
-	LIVES("nip01-bad-event-empty", "an EVENT without fields",
+	LIVES("nip01-bad-event-empty", "an EVENT message with an event that "
+	    "has no fields",
 	    "[\"EVENT\",{}]"),
-	LIVES("nip01-bad-event-none", "an EVENT without an event",
+	LIVES("nip01-bad-event-none", "an EVENT message without an event",
 	    "[\"EVENT\"]"),
-	LIVES("nip01-bad-req", "a REQ without anything", "[\"REQ\"]"),
-	LIVES("nip01-bad-req-id", "a REQ with a number for its id",
+	LIVES("nip01-bad-req", "a REQ without subscription id and filter",
+	    "[\"REQ\"]"),
+	LIVES("nip01-bad-req-id", "a REQ with a number for its subscription id",
 	    "[\"REQ\",5,{\"limit\":1}]"),
 	LIVES("nip01-bad-req-filter", "a REQ without a filter",
 	    "[\"REQ\",\"x\"]"),
-	LIVES("nip01-bad-close", "a CLOSE without an id", "[\"CLOSE\"]"),
-	LIVES("nip01-bad-close-id", "a CLOSE of nothing",
+	LIVES("nip01-bad-close", "a CLOSE without a subscription id",
+	    "[\"CLOSE\"]"),
+	LIVES("nip01-bad-close-id", "a CLOSE of a subscription that does not "
+	    "exist",
 	    "[\"CLOSE\",\"never opened\"]"),
-	LIVES("nip01-bad-number-size", "a number of 400 digits",
+	LIVES("nip01-bad-number-size", "a REQ with a number of 400 digits",
 	    "[\"REQ\",\"x\",{\"limit\":"
 	    "99999999999999999999999999999999999999999999999999"
 	    "99999999999999999999999999999999999999999999999999"
@@ -328,36 +340,41 @@ const struct check_statement check_form_list[] = {
 	    "99999999999999999999999999999999999999999999999999"
 	    "99999999999999999999999999999999999999999999999999"
 	    "99999999999999999999999999999999999999999999999999}]"),
-	{ 1, "nip01-bad-depth", "arrays 5000 deep cost no more than "
-	    "themselves", 0, deep, NULL, 5000 },
-	BAD("nip01-filter-number", "a number for a filter", "7"),
-	BAD("nip01-filter-kinds", "kinds that are no list",
+	{ 1, "nip01-bad-depth", "a message of arrays nested 5000 deep does not "
+	    "end the connection", 0, deep, NULL, 5000 },
+	BAD("nip01-filter-number", "a REQ with a number for its filter", "7"),
+	BAD("nip01-filter-kinds", "a filter whose kinds are not a list",
 	    "{\"kinds\":\"x\"}"),
-	BAD("nip01-filter-kind", "a kind that is no number",
+	BAD("nip01-filter-kind", "a filter with a kind that is not a number",
 	    "{\"kinds\":[\"x\"]}"),
-	BAD("nip01-filter-since", "since that is no number",
+	BAD("nip01-filter-since", "a filter whose since is not a number",
 	    "{\"since\":\"yesterday\"}"),
-	BAD("nip01-filter-limit", "a limit that is no number",
+	BAD("nip01-filter-limit", "a filter whose limit is not a number",
 	    "{\"limit\":\"all\"}"),
-	BAD("nip01-filter-authors", "authors that are no list",
+	BAD("nip01-filter-authors", "a filter whose authors are not a list",
 	    "{\"authors\":{}}"),
-	BAD("nip01-filter-tag", "tag values that are numbers",
+	BAD("nip01-filter-tag", "a filter with numbers for tag values",
 	    "{\"#e\":[1,2]}"),
 	{ 1, "nip01-filter-unknown", "a filter with an unknown key is "
-	    "answered", 0, answered, "{\"ids\":[\"@x\"],\"nonsense\":1}", 0 },
-	{ 1, "nip01-filter-empty", "a filter without conditions is answered",
+	    "answered, by EOSE or CLOSED",
+	    0, answered, "{\"ids\":[\"@x\"],\"nonsense\":1}", 0 },
+	{ 1, "nip01-filter-empty", "an empty filter is answered, by EOSE or "
+	    "CLOSED",
 	    0, answered, "{}", 0 },
 	{ 1, "nip01-filter-kind-large", "a filter with a kind beyond 65535 is "
-	    "answered", 0, answered, "{\"ids\":[\"@x\"],\"kinds\":"
+	    "answered, by EOSE or CLOSED",
+	    0, answered, "{\"ids\":[\"@x\"],\"kinds\":"
 	    "[65536]}", 0 },
-	{ 1, "nip01-filter-since-negative", "a filter with a negative since "
-	    "is answered", 0, answered, "{\"ids\":[\"@x\"],\"since\":"
+	{ 1, "nip01-filter-since-negative", "a filter with a negative since is "
+	    "answered, by EOSE or CLOSED",
+	    0, answered, "{\"ids\":[\"@x\"],\"since\":"
 	    "-5}", 0 },
 	{ 1, "nip01-filter-until-max", "a filter with until 2^63-1 is "
-	    "answered", 0, answered, "{\"ids\":[\"@x\"],\"until\":"
+	    "answered, by EOSE or CLOSED",
+	    0, answered, "{\"ids\":[\"@x\"],\"until\":"
 	    "9223372036854775807}", 0 },
 	{ 50, "nip50-answered", "a filter with search is answered, by CLOSED "
-	    "where that is not supported", CHECK_ALWAYS, answered,
+	    "where the relay does not search", CHECK_ALWAYS, answered,
 	    "{\"ids\":[\"@x\"],\"search\":\"orange\"}", 0 },
 	{ 0 }
 };

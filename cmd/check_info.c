@@ -165,7 +165,7 @@ type(struct check *c, const struct check_statement *s)
 	(void)s;
 	if (!need_document(c))
 		return;
-	check_expect(c, "a type of JSON");
+	check_expect(c, "a Content-Type with \"json\"");
 	check_saw(c, "%s", c->head.type);
 	if (strstr(c->head.type, "json") == NULL)
 		(void)check_fail(c, "%s", c->head.type[0] != '\0' ?
@@ -189,7 +189,8 @@ accept_list(struct check *c, const struct check_statement *s)
 	if (fault[0] != '\0')
 		(void)check_fail(c, "%s", fault);
 	else if (!other.object)
-		(void)check_fail(c, "something else of %zu bytes", body.len);
+		(void)check_fail(c, "%zu bytes that are not the document",
+		    body.len);
 	nr_buf_free(&body);
 }
 
@@ -265,7 +266,7 @@ message_length(struct check *c, const struct check_statement *s)
 	    s->arg > 0 ? nr_now_ms() + 500 : 0) : NULL;
 	free(text);
 	check_saw(c, "%s", m != NULL ? check_show(m, shown) :
-	    check_why(l, why));
+	    s->arg > 0 && l->open ? "no answer" : check_why(l, why));
 	if ((m != NULL && m->a.verb == NR_ANSWER_EOSE) != (s->arg == 0) &&
 	    (m == NULL || !check_is_policy(c, m)))
 		(void)check_fail(c, "%s", m != NULL ? shown : why);
@@ -325,7 +326,7 @@ one_more(struct check *c, const struct check_statement *s)
 	if (c->beyond == BEYOND_UNTRIED)
 		(void)check_skip(c, "max_subscriptions was not reached");
 	else if (c->beyond == BEYOND_MUTE)
-		(void)check_fail(c, "neither");
+		(void)check_fail(c, "no answer");
 }
 
 /* More, but for what has the time of the last one (NIP-67). */
@@ -451,7 +452,7 @@ too_new(struct check *c, const struct check_statement *s)
 	else
 		at = (most > c->began / 2 ? most : c->began - most) - 600;
 	if (at <= 0)
-		(void)check_skip(c, "before all times");
+		(void)check_skip(c, "the limit lies before 1970");
 	else
 		(void)check_refused(l, check_make(c, 0, c->kind[0], at, "",
 		    "at another time"), "invalid");
@@ -466,46 +467,59 @@ const struct check_statement check_info_list[] = {
 	    CHECK_ALWAYS, cors, "Access-Control-Allow-Headers", 1 },
 	{ 11, "nip11-cors-methods", "Access-Control-Allow-Methods is sent",
 	    CHECK_ALWAYS, cors, "Access-Control-Allow-Methods", 2 },
-	{ 11, "nip11-type", "its Content-Type is JSON's", CHECK_ALWAYS, type,
+	{ 11, "nip11-type", "the information document's Content-Type is one of "
+	    "JSON", CHECK_ALWAYS, type,
 	    NULL, 0 },
-	{ 11, "nip11-accept-list", "it is served where Accept is a list",
+	{ 11, "nip11-accept-list", "the information document is also served "
+	    "where the Accept header is a list",
 	    CHECK_ALWAYS, accept_list,
 	    "application/nostr+json, application/json;q=0.5, */*;q=0.1", 0 },
-	{ 11, "nip11-types", "texts are strings, lists are lists, limits are "
-	    "numbers or truths", CHECK_ALWAYS, flaws, NULL,
+	{ 11, "nip11-types", "the values in the information document have the "
+	    "JSON types of the NIP", CHECK_ALWAYS, flaws, NULL,
 	    NR_NIP11_BROKEN },
-	{ 11, "nip11-values", "its values are such as the NIP demands",
+	{ 11, "nip11-values", "the values in the information document are what "
+	    "the NIP demands",
 	    CHECK_ALWAYS, flaws, NULL, NR_NIP11_WRONG },
-	{ 11, "nip11-message-allowed", "a message of max_message_length is "
-	    "read", CHECK_ALWAYS, message_length, NULL, 0 },
-	{ 11, "nip11-message-beyond", "a message beyond max_message_length "
-	    "is not answered as if it were none", CHECK_ALWAYS,
+	{ 11, "nip11-message-allowed", "a message as long as "
+	    "max_message_length is read",
+	    CHECK_ALWAYS, message_length, NULL, 0 },
+	{ 11, "nip11-message-beyond", "a message longer than "
+	    "max_message_length is not answered as a right one", CHECK_ALWAYS,
 	    message_length, NULL, 1 },
-	{ 11, "nip11-subscriptions", "max_subscriptions are possible",
+	{ 11, "nip11-subscriptions", "as many subscriptions as "
+	    "max_subscriptions may be open at a time",
 	    CHECK_ALWAYS, subscriptions, NULL, 0 },
 	{ 11, "nip11-subscriptions-beyond", "a REQ beyond max_subscriptions is "
-	    "answered", CHECK_ALWAYS, one_more, NULL, 0 },
-	{ 11, "nip11-limit", "max_limit is kept", CHECK_ALWAYS, most_events,
+	    "answered, by EOSE or CLOSED", CHECK_ALWAYS, one_more, NULL, 0 },
+	{ 11, "nip11-limit", "no REQ gets more stored events than max_limit",
+	    CHECK_ALWAYS, most_events,
 	    "max_limit", 1 },
-	{ 11, "nip11-default-limit", "default_limit is kept", CHECK_ALWAYS,
+	{ 11, "nip11-default-limit", "a REQ without a limit gets no more "
+	    "stored events than default_limit", CHECK_ALWAYS,
 	    most_events, "default_limit", 0 },
-	{ 11, "nip11-auth-required", "auth_required is kept", CHECK_ALWAYS,
+	{ 11, "nip11-auth-required", "where auth_required is true, a REQ "
+	    "without AUTH is refused", CHECK_ALWAYS,
 	    auth_required, NULL, 0 },
 	{ 0 }
 };
 
 /* What publishes: after the filters, which know all that is there. */
 const struct check_statement check_limits_list[] = {
-	{ 11, "nip11-tags-allowed", "max_event_tags are possible",
+	{ 11, "nip11-tags-allowed", "an event with max_event_tags tags is "
+	    "accepted",
 	    CHECK_ALWAYS | CHECK_WRITE, too_many_tags, NULL, 0 },
-	{ 11, "nip11-tags-beyond", "max_event_tags is kept",
+	{ 11, "nip11-tags-beyond", "an event with more tags than "
+	    "max_event_tags is refused",
 	    CHECK_ALWAYS | CHECK_WRITE, too_many_tags, NULL, 1 },
-	{ 11, "nip11-content-beyond", "max_content_length is kept",
+	{ 11, "nip11-content-beyond", "an event with content longer than "
+	    "max_content_length is refused",
 	    CHECK_ALWAYS | CHECK_WRITE, too_long, NULL, 1 },
-	{ 11, "nip11-created-upper", "created_at_upper_limit is kept",
+	{ 11, "nip11-created-upper", "an event newer than "
+	    "created_at_upper_limit is refused",
 	    CHECK_ALWAYS | CHECK_WRITE, too_new, "created_at_upper_limit",
 	    1 },
-	{ 11, "nip11-created-lower", "created_at_lower_limit is kept",
+	{ 11, "nip11-created-lower", "an event older than "
+	    "created_at_lower_limit is refused",
 	    CHECK_ALWAYS | CHECK_WRITE, too_new, "created_at_lower_limit",
 	    -1 },
 	{ 0 }

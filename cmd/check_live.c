@@ -37,7 +37,7 @@ hears(struct check_link *l, const struct check_made *m, const char *sub)
 	    (long long)l->check->timeout);
 	if (check_await(l, CHECK_OF_LIVE, is_for, &w) != NULL)
 		return 1;
-	return check_missed(l, "it did not come");
+	return check_missed(l, "the event did not come");
 }
 
 /* It has not come, though what is behind it has. */
@@ -131,7 +131,8 @@ filtered(struct check *c, const struct check_statement *s)
 	if (l != NULL && (other = say(c, note(c, "[\"h\",\"no\"]"))) != NULL &&
 	    (m = say(c, note(c, "[\"h\",\"@T-f\"]"))) != NULL &&
 	    hears(l, m, "filtered"))
-		(void)hears_not(l, other, "filtered", "that no filter matches");
+		(void)hears_not(l, other, "filtered", "for a subscription "
+		    "that it does not match");
 }
 
 static void
@@ -254,32 +255,43 @@ not_kept(struct check *c, const struct check_statement *s)
 	{ 1, id, text, CHECK_WRITE, run, filters, 0 }
 
 const struct check_statement check_live_list[] = {
-	L("nip01-live", "an event comes to who is subscribed", live,
+	L("nip01-live", "an open subscription gets a new event that matches",
+	    live,
 	    "{" HERE ",\"limit\":0}"),
-	L("nip01-live-by-time", "also where the filter names author, kind and "
-	    "time", live, "{\"authors\":[\"@A\"],\"kinds\":[@1],\"since\":1,"
+	L("nip01-live-by-time", "an open subscription by author, kind and time "
+	    "gets a new event that matches",
+	    live, "{\"authors\":[\"@A\"],\"kinds\":[@1],\"since\":1,"
 	    "\"until\":9007199254740991,\"limit\":0}"),
-	L("nip01-live-past", "a subscription until a time in the past stays "
-	    "open", past, NULL),
-	L("nip01-live-self", "also to who publishes it", same_link,
+	L("nip01-live-past", "an open subscription with until in the past gets "
+	    "an event of before then", past, NULL),
+	L("nip01-live-self", "an open subscription gets what is published on "
+	    "the same connection", same_link,
 	    "{" HERE ",\"limit\":0}"),
-	L("nip01-live-filter", "only events that match come", filtered,
+	L("nip01-live-filter", "an open subscription gets only new events that "
+	    "match", filtered,
 	    "{\"#h\":[\"@T-f\"]}"),
-	L("nip01-live-limit", "limit says nothing of what comes after EOSE",
+	L("nip01-live-limit", "limit does not count the events that come after "
+	    "EOSE",
 	    unlimited, "{\"#h\":[\"@T-l\"],\"limit\":1}"),
-	L("nip01-live-close", "nothing comes after CLOSE", closed,
+	L("nip01-live-close", "no event comes for a subscription after its "
+	    "CLOSE", closed,
 	    "{\"#h\":[\"@T-c\"]}"),
-	L("nip01-live-replaced", "nothing comes for a REQ that was replaced",
+	L("nip01-live-replaced", "no event comes for the filters of a REQ that "
+	    "another one replaced",
 	    replaced, NULL),
-	L("nip01-live-once", "an event that two filters match comes once",
+	L("nip01-live-once", "a new event that matches two filters of a "
+	    "subscription comes once",
 	    once, "{\"#h\":[\"@T-o\"]},{\"#h\":[\"@T-o\"],\"kinds\":[@1]}"),
-	L("nip01-live-own", "the CLOSE of one connection ends nothing of "
-	    "another", own_close, "{\"#h\":[\"@T-s\"]}"),
-	L("nip01-live-invalid", "an event that is refused comes to nobody",
+	L("nip01-live-own", "a CLOSE ends no subscription of another "
+	    "connection", own_close, "{\"#h\":[\"@T-s\"]}"),
+	L("nip01-live-invalid", "an event that is refused is sent to no "
+	    "subscription",
 	    invalid_silent, "{\"#h\":[\"@T-i\"]}"),
-	L("nip01-ephemeral-live", "an ephemeral event comes to who is "
-	    "subscribed", ephemeral, "{\"kinds\":[21472],\"#t\":[\"@T\"]}"),
-	L("nip01-ephemeral-kept", "an ephemeral event is not kept", not_kept,
+	L("nip01-ephemeral-live", "an open subscription gets an ephemeral "
+	    "event that matches",
+	    ephemeral, "{\"kinds\":[21472],\"#t\":[\"@T\"]}"),
+	L("nip01-ephemeral-kept", "an ephemeral event is not stored: a later "
+	    "REQ does not find it", not_kept,
 	    "{\"kinds\":[21473],\"authors\":[\"@A\"]}"),
 	{ 0 }
 };

@@ -144,7 +144,8 @@ count_ends(struct check *c, const struct check_statement *s)
 	char id[CHECK_SUBID], shown[CHECK_TEXT];
 
 	check_expect(c, "no EOSE, no CLOSED after COUNT");
-	if (l == NULL || check_counts(l, s->filters, 1) == NULL || !check_fence(l))
+	if (l == NULL || check_counts(l, s->filters, 1) == NULL ||
+	    !check_fence(l))
 		return;
 	snprintf(id, sizeof(id), "count%u", c->subs - 1);
 	m = check_wait(l, check_is_named, id, 1);
@@ -205,7 +206,7 @@ registers(struct check *c, const struct check_statement *s)
 	unsigned offset;
 	size_t i;
 
-	check_expect(c, "no hll, or the one of these authors");
+	check_expect(c, "no hll, or the value for these authors");
 	if (l == NULL || (m = ask_count(l, s->filters)) == NULL)
 		return;
 	if (m->a.verb == NR_ANSWER_CLOSED || !m->a.has_hll) {
@@ -221,7 +222,7 @@ registers(struct check *c, const struct check_statement *s)
 			if (nr_filter_match(&f, c->hay[i]))
 				nr_hll_add(regs, offset, c->hay[i]->pubkey);
 	if (memcmp(regs, m->a.hll, sizeof(regs)) != 0)
-		(void)check_fail(c, "another one");
+		(void)check_fail(c, "another value");
 	nr_filter_free(&f);
 	nr_sha256_free(sha);
 	nr_buf_free(&b);
@@ -281,43 +282,53 @@ hint(struct check *c, const struct check_statement *s)
 #define HAY	(CHECK_WRITE | CHECK_HAYSTACK)
 
 const struct check_statement check_more_list[] = {
-	{ 13, "nip13-refused", "an event without proof of work is refused",
+	{ 13, "nip13-refused", "an event without proof of work is refused "
+	    "where NIP-11 demands work",
 	    CHECK_WRITE, no_work, NULL, 0 },
-	{ 13, "nip13-accepted", "an event with as much work as is asked for "
-	    "is accepted", CHECK_WRITE, worked, NULL, 0 },
-	{ 45, "nip45-ids", "events are counted by id", CHECK_HAYSTACK, count,
+	{ 13, "nip13-accepted", "an event with the proof of work that NIP-11 "
+	    "demands is accepted", CHECK_WRITE, worked, NULL, 0 },
+	{ 45, "nip45-ids", "COUNT counts events by id", CHECK_HAYSTACK, count,
 	    "{\"ids\":[\"@i0\",\"@i1\",\"@x\"]}", 0 },
-	{ 45, "nip45-none", "a count may be 0", CHECK_HAYSTACK, count,
+	{ 45, "nip45-none", "COUNT says 0 where nothing matches",
+	    CHECK_HAYSTACK, count,
 	    "{\"ids\":[\"@x\"]}", 0 },
-	{ 45, "nip45-or", "an event that two filters match counts once",
+	{ 45, "nip45-or", "COUNT counts an event once that matches two filters",
 	    CHECK_HAYSTACK, count, "{\"ids\":[\"@i0\",\"@i1\"]},"
 	    "{\"ids\":[\"@i1\",\"@i2\"]}", 0 },
-	{ 45, "nip45-tag", "events are counted by tag and time", HAY, count,
+	{ 45, "nip45-tag", "COUNT counts events by tag and time", HAY, count,
 	    "{" RUN ",\"#g\":[\"one\",\"three\"],\"until\":@t5}", 0 },
-	{ 45, "nip45-author", "events are counted by author and kind", HAY,
+	{ 45, "nip45-author", "COUNT counts events by author and kind", HAY,
 	    count, "{\"authors\":[\"@B\"],\"kinds\":[@1]," RUN "}", 0 },
-	{ 45, "nip45-replaced", "what was replaced is not counted",
+	{ 45, "nip45-replaced", "COUNT does not count versions that were "
+	    "replaced",
 	    CHECK_WRITE, count_deleted, "{\"authors\":[\"@D\"],\"kinds\":"
 	    "[10180]}", 0 },
-	{ 45, "nip45-once", "nothing follows a count", CHECK_HAYSTACK,
+	{ 45, "nip45-once", "COUNT has one answer, which neither EOSE nor "
+	    "CLOSED follows", CHECK_HAYSTACK,
 	    count_ends, "{\"ids\":[\"@i0\"]}", 0 },
-	{ 45, "nip45-refused", "a COUNT that is refused is answered by "
+	{ 45, "nip45-refused", "a COUNT with a broken filter is answered by "
 	    "CLOSED", 0, count_refused, "{\"kinds\":\"x\"}", 0 },
-	{ 45, "nip45-hll", "hll is the NIP's", HAY, registers,
+	{ 45, "nip45-hll", "the hll value of a COUNT is what the algorithm of "
+	    "the NIP gives", HAY, registers,
 	    "{\"#p\":[\"@A\"],\"kinds\":[@1]}", 0 },
-	{ 45, "nip45-hll-none", "there is no hll for a filter without a tag",
+	{ 45, "nip45-hll-none", "a COUNT whose filter has no tag is answered "
+	    "without hll",
 	    CHECK_HAYSTACK, no_registers, "{\"ids\":[\"@i0\"]}", 0 },
-	{ 45, "nip45-ephemeral", "ephemeral events are not counted",
+	{ 45, "nip45-ephemeral", "COUNT does not count ephemeral events",
 	    CHECK_WRITE, count_passing, "{\"kinds\":[21476],\"authors\":"
 	    "[\"@A\"]}", 0 },
-	{ 67, "nip67-form", "hints are a list of strings", CHECK_HAYSTACK,
+	{ 67, "nip67-form", "the hints in EOSE are a list of strings",
+	    CHECK_HAYSTACK,
 	    hint, "{\"ids\":[\"@i0\",\"@i1\"]}", FORM },
-	{ 67, "nip67-complete", "there is no more where all has come",
+	{ 67, "nip67-complete", "EOSE does not say \"more\" where all events "
+	    "were sent",
 	    CHECK_HAYSTACK, hint, "{\"ids\":[\"@i0\",\"@i1\"]}", COMPLETE },
-	{ 67, "nip67-partial", "it is not finished where a limit cut it",
+	{ 67, "nip67-partial", "EOSE does not say \"finish\" where the limit "
+	    "left out events",
 	    CHECK_HAYSTACK, hint, "{\"ids\":[\"@i0\",\"@i1\",\"@i2\"],"
 	    "\"limit\":1}", PARTIAL },
-	{ 67, "nip67-partial-tag", "nor where it cut what a tag finds", HAY,
+	{ 67, "nip67-partial-tag", "EOSE does not say \"finish\" where the "
+	    "limit left out events of a tag", HAY,
 	    hint, "{" RUN ",\"limit\":3}", PARTIAL },
 	{ 0 }
 };

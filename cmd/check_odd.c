@@ -379,7 +379,7 @@ const struct check_statement check_odd_list[] = {
 	    "stays", versions_at_once, NULL, 10003),
 	{ 1, "nip01-reconnect", "ten connections one after the other are "
 	    "accepted", 0, reconnect, NULL, 0 },
-	{ 40, "nip40-odd", "an expiration that is no number: the event is "
+	{ 40, "nip40-odd", "an event whose expiration is not a number is "
 	    "accepted and served, or refused", CHECK_WRITE, odd_tags,
 	    "[\"expiration\",\"soon\"]", 0 },
 	{ 0 }

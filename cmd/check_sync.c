@@ -175,14 +175,14 @@ exact(struct check *c, const struct check_statement *s)
 	fill_set(c, s->filters, s->arg, &set, &lacking);
 	check_need(nr_neg_init(&n, &set.set, 0));
 	snprintf(id, sizeof(id), "neg%u", ++c->subs);
-	check_expect(c, "%d of ours only, %zu of theirs", s->arg > 0,
+	check_expect(c, "%d only here, %zu only at the relay", s->arg > 0,
 	    lacking);
 	if (converse(l, id, s->filters, &n, &f)) {
-		check_saw(c, "%zu of ours only, %zu of theirs", f.nhave,
+		check_saw(c, "%zu only here, %zu only at the relay", f.nhave,
 		    f.nneed);
 		if (f.nhave != (size_t)(s->arg > 0) || f.nneed != lacking)
-			(void)check_fail(c, "%zu of ours only, %zu of "
-			    "theirs", f.nhave, f.nneed);
+			(void)check_fail(c, "%zu only here, %zu only "
+			    "at the relay", f.nhave, f.nneed);
 	}
 	nr_neg_free(&n);
 	nr_neg_array_free(&set);
@@ -393,41 +393,54 @@ close_silent(struct check *c, const struct check_statement *s)
 #define MADE	(CHECK_WRITE | CHECK_HAYSTACK)
 
 const struct check_statement check_sync_list[] = {
-	N("nip77-same", "the same sets differ in nothing", CHECK_HAYSTACK,
+	N("nip77-same", "negentropy finds no difference between equal sets",
+	    CHECK_HAYSTACK,
 	    exact, "{\"ids\":[\"@i0\",\"@i1\",\"@i2\",\"@i3\"]}", 0),
-	N("nip77-ids", "what either lacks is found", CHECK_HAYSTACK, exact,
+	N("nip77-ids", "negentropy finds what each side lacks, for a filter by "
+	    "id", CHECK_HAYSTACK, exact,
 	    "{\"ids\":[\"@i0\",\"@i1\",\"@i2\",\"@i3\"]}", 2),
-	N("nip77-tag", "also of what a tag finds", MADE, exact,
+	N("nip77-tag", "negentropy finds what each side lacks, for a filter by "
+	    "tag", MADE, exact,
 	    "{\"#t\":[\"@T\"],\"#g\":[\"one\",\"two\",\"three\"]}", 2),
-	N("nip77-time", "and within a time, both ends inclusive", MADE, exact,
+	N("nip77-time", "negentropy finds what each side lacks between since "
+	    "and until, both inclusive", MADE, exact,
 	    "{\"#t\":[\"@T\"],\"since\":@t1,\"until\":@t5}", 3),
-	N("nip77-nothing", "all that is there is found by who has nothing",
+	N("nip77-nothing", "negentropy finds all events for a client that has "
+	    "none",
 	    MADE, exact, "{\"authors\":[\"@A\"],\"#t\":[\"@T\"],\"kinds\":"
 	    "[@1,@2],\"until\":@tb}", 1),
-	N("nip77-replaced", "what was replaced is in no set", CHECK_WRITE,
+	N("nip77-replaced", "negentropy does not offer versions that were "
+	    "replaced", CHECK_WRITE,
 	    replaced, "{\"authors\":[\"@D\"],\"kinds\":[10181]}", 0),
-	N("nip77-ephemeral", "ephemeral events are in no set", CHECK_WRITE,
+	N("nip77-ephemeral", "negentropy does not offer ephemeral events",
+	    CHECK_WRITE,
 	    passing, "{\"authors\":[\"@A\"],\"kinds\":[21477]}", 0),
-	{ 59, "nip59-sync", "gift wraps are in no set of others", CHECK_WRITE,
+	{ 59, "nip59-sync", "negentropy does not offer gift wraps to anybody "
+	    "but their recipient", CHECK_WRITE,
 	    hidden, "{\"kinds\":[1059],\"#h\":[\"@T-n\"]}", 0 },
-	N("nip77-malformed", "a message that is none is answered by NEG-ERR",
+	N("nip77-malformed", "a NEG-OPEN with a broken message is answered by "
+	    "NEG-ERR",
 	    0, refused, "[\"NEG-OPEN\",\"wrong\",{\"ids\":[\"@x\"]},"
 	    "\"61ff\"]", 0),
-	N("nip77-filter", "a filter that is none is answered by NEG-ERR", 0,
+	N("nip77-filter", "a NEG-OPEN with a broken filter is answered by "
+	    "NEG-ERR", 0,
 	    refused, "[\"NEG-OPEN\",\"wrong\",{\"kinds\":\"x\"},"
 	    "\"6100000200\"]", 0),
-	N("nip77-unknown", "a NEG-MSG of nothing is answered by NEG-ERR", 0,
+	N("nip77-unknown", "a NEG-MSG for a session that is not open is "
+	    "answered by NEG-ERR", 0,
 	    refused, "[\"NEG-MSG\",\"wrong\",\"6100000200\"]", 0),
-	N("nip77-version", "another version of the protocol is told ours", 0,
+	N("nip77-version", "a NEG-OPEN of an unknown protocol version is "
+	    "answered by version 0x61", 0,
 	    version, "[\"NEG-OPEN\",\"version\",{\"ids\":[\"@x\"]},"
 	    "\"6200\"]", 0),
-	N("nip77-reopened", "a NEG-OPEN takes the place of one with its id",
+	N("nip77-reopened", "a second NEG-OPEN with the same id replaces the "
+	    "first",
 	    CHECK_HAYSTACK, reopened, "[\"NEG-OPEN\",\"twice\"," OPEN_ALL,
 	    0),
-	N("nip77-names", "REQ and NEG-OPEN may have the same id",
+	N("nip77-names", "a REQ and a NEG-OPEN may use the same id",
 	    CHECK_HAYSTACK, own_names, "[\"NEG-OPEN\",\"name\"," OPEN_ALL,
 	    0),
-	N("nip77-close", "NEG-CLOSE is not answered", CHECK_HAYSTACK,
+	N("nip77-close", "a NEG-CLOSE gets no answer", CHECK_HAYSTACK,
 	    close_silent, "[\"NEG-OPEN\",\"closed\"," OPEN_ALL, 0),
 	{ 0 }
 };

@@ -17,7 +17,7 @@ accepted(struct check *c, const struct check_statement *s)
 	    s->filters, "an event");
 	char filter[128];
 
-	check_expect(c, "OK true, and it is there");
+	check_expect(c, "OK true, and a REQ finds it");
 	if (l != NULL && check_store(l, m))
 		(void)check_finds(l, check_by_id(m, filter), 1, &m->ev);
 }
@@ -133,7 +133,7 @@ malformed(struct check *c, const struct check_statement *s)
 	char filter[128], shown[CHECK_TEXT];
 	size_t before, after;
 
-	check_expect(c, "anything but OK true, and it is not there");
+	check_expect(c, "no OK true, and no REQ finds it");
 	if (l == NULL || at == NULL)
 		return;
 	before = (size_t)(at - m->line);
@@ -150,7 +150,7 @@ malformed(struct check *c, const struct check_statement *s)
 	if (ok != NULL && ok->a.accepted)
 		(void)check_fail(c, "%s", shown);
 	else if (g.n > 0)
-		(void)check_fail(c, "it is served");
+		(void)check_fail(c, "a REQ finds it");
 }
 
 /* ---- replaceable and addressable events */
@@ -279,76 +279,93 @@ all_kept(struct check *c, const struct check_statement *s)
 	W(id, text " is refused", malformed, from "\0" to, 0)
 
 const struct check_statement check_write_list[] = {
-	W("nip01-ok", "an event is accepted, and found at once", accepted, "",
+	W("nip01-ok", "an event is accepted, and a REQ finds it at once",
+	    accepted, "",
 	    0),
-	W("nip01-ok-many-tags", "a hundred values in one tag", accepted,
+	W("nip01-ok-many-tags", "an event with a tag of many values is "
+	    "accepted, and found", accepted,
 	    "[\"x\",\"0\",\"1\",\"2\",\"3\",\"4\",\"5\",\"6\",\"7\",\"8\"]",
 	    0),
-	W("nip01-duplicate", "the same event again is accepted, as a "
-	    "duplicate", twice, NULL, 0),
-	W("nip01-keeps-escapes", "the seven escapes are kept", kept,
+	W("nip01-duplicate", "an event that is sent again gets OK true, with "
+	    "no reason or \"duplicate:\"", twice, NULL, 0),
+	W("nip01-keeps-escapes", "the characters that NIP-01 escapes come back "
+	    "unchanged in content", kept,
 	    "\\n\\\"\\\\\\r\\t\\b\\f", 0),
-	W("nip01-keeps-unicode", "letters, emoji and separators are kept",
+	W("nip01-keeps-unicode", "letters, emoji and U+2028 come back "
+	    "unchanged in content",
 	    kept, "\xd0\x96\xf0\x9f\xa4\x99\xe2\x80\xa8\xe4\xb8\xad", 0),
-	W("nip01-keeps-del", "U+007F is hashed as it is, and kept", kept,
+	W("nip01-keeps-del", "U+007F comes back unchanged in content", kept,
 	    "a\x7f" "b", 0),
-	W("nip01-keeps-nonchars", "characters that are none are kept", kept,
+	W("nip01-keeps-nonchars", "Unicode noncharacters such as U+FDD0 come "
+	    "back unchanged in content", kept,
 	    "\xef\xb7\x90\xef\xbf\xbe", 0),
-	W("nip01-keeps-markup", "slashes and markup are kept", kept,
+	W("nip01-keeps-markup", "slashes and HTML come back unchanged in "
+	    "content", kept,
 	    "</script>&amp;<!-- http://x/y?z=%20 -->", 0),
-	W("nip01-keeps-spaces", "spaces are kept", kept, "  a  b  ", 0),
-	W("nip01-keeps-empty-values", "tags with empty values are kept", kept,
+	W("nip01-keeps-spaces", "spaces come back unchanged in content",
+	    kept, "  a  b  ", 0),
+	W("nip01-keeps-empty-values", "tags with empty values, or none, come "
+	    "back unchanged", kept,
 	    "[\"x\",\"\"],[\"x\"],[\"\",\"\"]", 1),
-	W("nip01-keeps-tag-order", "the order of tags, and repeated ones, are "
-	    "kept", kept, "[\"z\",\"2\"],[\"b\",\"1\"],[\"z\",\"2\"],"
+	W("nip01-keeps-tag-order", "tags come back in their order, also "
+	    "repeated ones", kept, "[\"z\",\"2\"],[\"b\",\"1\"],[\"z\",\"2\"],"
 	    "[\"b\",\"0\",\"\",\"x\"]", 1),
-	W("nip01-keeps-numbers", "long numbers in tags are kept", kept,
+	W("nip01-keeps-numbers", "long numbers in tags come back unchanged",
+	    kept,
 	    "[\"amount\",\"123456789012345678901234567890\"],"
 	    "[\"f\",\"1e400\"]", 1),
-	W("nip01-bad-signature", "a wrong signature is refused",
+	W("nip01-bad-signature", "an event with a wrong signature is refused",
 	    bad_signature, NULL, 0),
-	W("nip01-bad-id", "a wrong id is refused", bad_id, NULL, 0),
-	W("nip01-changed", "an event that was changed is refused", changed,
+	W("nip01-bad-id", "an event with a wrong id is refused",
+	    bad_id, NULL, 0),
+	W("nip01-changed", "an event whose content was changed is refused",
+	    changed,
 	    NULL, 0),
 	MALFORMED("nip01-no-content", "an event without content",
 	    ",\"content\":\"malformed\"", ""),
 	MALFORMED("nip01-no-sig", "an event without a signature",
 	    ",\"sig\":", ",\"gis\":"),
-	MALFORMED("nip01-bad-kind-text", "a kind that is text",
+	MALFORMED("nip01-bad-kind-text", "an event whose kind is a string",
 	    "\"kind\":1", "\"kind\":\"1\""),
-	MALFORMED("nip01-bad-kind-large", "a kind beyond 65535",
+	MALFORMED("nip01-bad-kind-large", "an event whose kind is beyond 65535",
 	    "\"kind\":1", "\"kind\":65537"),
-	MALFORMED("nip01-bad-tags", "tags that are no lists",
+	MALFORMED("nip01-bad-tags", "an event with a tag that is not a list",
 	    "\"tags\":[", "\"tags\":[\"x\","),
-	MALFORMED("nip01-bad-tag-number", "a tag value that is a number",
+	MALFORMED("nip01-bad-tag-number", "an event with a number for a tag "
+	    "value",
 	    "\"tags\":[", "\"tags\":[[\"x\",1],"),
-	MALFORMED("nip01-bad-content", "content that is no text",
+	MALFORMED("nip01-bad-content", "an event whose content is not a string",
 	    "\"content\":\"malformed\"", "\"content\":{}"),
-	MALFORMED("nip01-bad-created", "a time that is text",
+	MALFORMED("nip01-bad-created", "an event whose created_at is a string",
 	    "\"created_at\":", "\"created_at\":\"x\",\"x\":"),
-	W("nip01-replaceable-0", "a newer kind 0 takes the place of the "
-	    "older", newer_wins, NULL, 0),
-	W("nip01-replaceable-3", "a newer kind 3 takes the place of the "
-	    "older", newer_wins, NULL, 3),
-	W("nip01-replaceable-10002", "a newer kind 10002 takes the place of "
-	    "the older", newer_wins, NULL, 10002),
-	{ 17, "nip17-relay-list", "a newer kind 10050 takes the place of the "
-	    "older", CHECK_WRITE, newer_wins, NULL, 10050 },
-	W("nip01-addressable", "a newer kind 30078 takes the place of the "
-	    "older with its d", newer_wins, NULL, 30078),
-	W("nip01-replaceable-older", "an older kind 10002 is not served",
+	W("nip01-replaceable-0", "a newer event of kind 0 replaces the older "
+	    "one of its author", newer_wins, NULL, 0),
+	W("nip01-replaceable-3", "a newer event of kind 3 replaces the older "
+	    "one of its author", newer_wins, NULL, 3),
+	W("nip01-replaceable-10002", "a newer event of kind 10002 replaces the "
+	    "older one of its author", newer_wins, NULL, 10002),
+	{ 17, "nip17-relay-list", "a newer event of kind 10050 replaces the "
+	    "older one of its author", CHECK_WRITE, newer_wins, NULL, 10050 },
+	W("nip01-addressable", "a newer event of kind 30078 replaces the older "
+	    "one of its author and d tag", newer_wins, NULL, 30078),
+	W("nip01-replaceable-older", "an event of kind 10002 that is older "
+	    "than the stored one is not served",
 	    older_loses, NULL, 10002),
-	W("nip01-addressable-older", "an older kind 30078 is not served",
+	W("nip01-addressable-older", "an event of kind 30078 that is older "
+	    "than the stored one is not served",
 	    older_loses, NULL, 30078),
 	W("nip01-replaceable-tie", "of replaceable events of the same second "
-	    "the lowest id stays", tie, NULL, 10002),
+	    "the one with the lowest id stays", tie, NULL, 10002),
 	W("nip01-addressable-tie", "of addressable events of the same second "
-	    "the lowest id stays", tie, NULL, 30078),
-	W("nip01-addressable-d", "addressable events of other d stay",
+	    "the one with the lowest id stays", tie, NULL, 30078),
+	W("nip01-addressable-d", "an addressable event does not replace one "
+	    "with another d tag",
 	    two_addresses, NULL, 30078),
-	W("nip01-replaceable-authors", "replaceable events of others stay",
+	W("nip01-replaceable-authors", "a replaceable event does not replace "
+	    "one of another author",
 	    two_authors, NULL, 10015),
-	{ 1, "nip01-kept", "what was accepted is there still",
+	{ 1, "nip01-kept", "the events that were accepted at the beginning are "
+	    "still there",
 	    CHECK_WRITE | CHECK_HAYSTACK, all_kept,
 	    "{\"ids\":[\"@i0\",\"@i1\",\"@i2\",\"@i3\",\"@i4\",\"@i5\","
 	    "\"@i6\",\"@i7\",\"@i8\",\"@i9\",\"@ia\",\"@ib\"]}", 0 },

@@ -32,6 +32,7 @@ for (const [name, store, set, least] of [
   const left = (await events(dir)).filter(e => !before.includes(e.id))
   is(left.filter(e => ![5, 62].includes(e.kind)), [], `${name}: nothing of it is left but requests`)
   ok(new RegExp(`${left.filter(e => [5, 62].includes(e.kind)).length} requests to delete or to vanish stay, 0 other events could not`).test(r.err), `${name}: which it says`, r.err)
+  ok(!/got no OK|has kept/.test(r.err), `${name}: and no more`, r.err)
   if (store === 'plain') kept = r.out
   await relay.stop()
 }
