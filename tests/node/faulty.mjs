@@ -66,11 +66,12 @@ export const faults = [
 // Bytes that are no text, and text that plays tricks on a terminal.
 const noText = Buffer.concat([Buffer.from('{"name":"\x07\x1b[31m\u009b31m\u202e\u2028 # SKIP\nnot ok '), Buffer.from([0xff, 0xc3, 0xed, 0xa0, 0x80]), Buffer.from('"}')])
 
-export function faulty(fault) {
+// every: what happens at times happens at every so manieth REQ, too.
+export function faulty(fault, { every = 0 } = {}) {
   if (!faults.includes(fault)) throw new Error(fault)
   const is = f => f === fault
   const sent = []	// all that was published
-  let strict, connections = 0
+  let strict, connections = 0, reqs = 0
   const stored = new Map(), deleted = new Map(), addresses = new Map(), vanished = new Map(), clients = new Set(), ghosts = []
   const nips = [1, 9, 11, 17, 40, 42, 45, 50, 59, 62, 67, 70, 77]
   const document = { name: 'faulty', supported_nips: nips, limitation: { max_subid_length: 64, max_limit: is('low limit') ? 5 : 500,
@@ -223,9 +224,10 @@ export function faulty(fault) {
     if (is('swallows odd filters') && (!Object.keys(filters[0]).length || filters[0].kinds?.some(k => k > 65535) || filters[0].since < 0)) return
     if (is('NOTICE for too many') && c.subs.size >= 5 && !c.subs.has(id)) return c.say('NOTICE', 'ERROR: too many')
     if (filters[0].search !== undefined && is('search not answered')) return
-    if (filters[0].limit === 3 && is('floods')) return flood(c, id)
-    if (filters[0].limit === 3 && is('huge frames')) return c.ws.send('['.repeat(20 << 20))
-    if (filters[0].limit === 3 && is('closes at random')) return c.ws.terminate()
+    const due = filters[0].limit === 3 || (every && ++reqs % every === 0)
+    if (due && is('floods')) return flood(c, id)
+    if (due && is('huge frames')) return c.ws.send('['.repeat(20 << 20))
+    if (due && is('closes at random')) return c.ws.terminate()
     const { events, complete } = query(c, filters)
     for (const e of events) {
       c.say('EVENT', id, is('changes content') ? { ...e, content: e.content + ' ' } : e)
