@@ -50,7 +50,7 @@ export const faults = [
   'live refused', 'changes content', 'nonsense frames', 'unknown verbs', 'floods', 'huge frames', 'no OK', 'OK of three', 'OK without word',
   'CLOSED without word', 'lies in OK', 'stores unsigned', 'refuses duplicates', 'keeps versions', 'older replaces', 'highest id stays',
   'one d', 'keeps ephemeral', 'keeps ephemeral for good', 'loses events', 'empty subid', 'closes at random',
-  'slow', 'silent', 'no UTF-8', 'no capital tags', 'no tag q', 'swallows odd events', 'byte for byte', 'no OK for duplicates', 'tires',
+  'slow', 'slow subscriptions', 'silent', 'no UTF-8', 'no capital tags', 'no tag q', 'swallows odd events', 'byte for byte', 'no OK for duplicates', 'tires',
   'swallows odd filters', 'EOSE after CLOSED', 'NOTICE for too many', 'ends what is past', 'drops old', 'few tags', 'hll always',
   'strict URL', 'reposts by text', 'refuses empty reposts', 'deletes any kind', 'deletes any d', 'deletes before', 'wraps stay',
   'wraps come back', 'undoes vanishing',
@@ -75,7 +75,7 @@ export function faulty(fault, { every = 0 } = {}) {
   const stored = new Map(), deleted = new Map(), addresses = new Map(), vanished = new Map(), clients = new Set(), ghosts = []
   const nips = [1, 9, 11, 17, 40, 42, 45, 50, 59, 62, 67, 70, 77]
   const document = { name: 'faulty', supported_nips: nips, limitation: { max_subid_length: 64, max_limit: is('low limit') ? 5 : 500,
-    max_subscriptions: is('NOTICE for too many') ? 5 : undefined } }
+    max_subscriptions: is('NOTICE for too many') ? 5 : is('slow subscriptions') ? 200 : undefined } }
   const server = http.createServer((req, res) => {
     const accept = req.headers.accept ?? ''
     if (is('exact Accept') ? accept !== 'application/nostr+json' : !accept.includes('application/nostr+json')) return res.end('a relay')
@@ -299,7 +299,8 @@ export function faulty(fault, { every = 0 } = {}) {
     c.say('AUTH', c.challenge)
     ws.on('message', d => {
       if (is('silent')) return
-      if (is('slow')) setTimeout(() => hear(d), 600)
+      const delay = { slow: 600, 'slow subscriptions': 150 }[fault]
+      if (delay) setTimeout(() => hear(d), delay)
       else hear(d)
     })
     const hear = d => {
