@@ -175,6 +175,7 @@ on_opened(struct nr_bench_peer *p)
 	if (l->lane != NULL && l->lane[p->index].role == NR_ROLE_CONNECT) {
 		struct nr_view one = { "[\"REQ\",\"s\",{\"limit\":1}]", 23 };
 
+		l->in_vain = 0;
 		nr_load_need(nr_bench_send(p, &one, 1), "send");
 	}
 }
@@ -194,6 +195,7 @@ on_closed(struct nr_bench_peer *p)
 	if (!p->open && (l->start == 0 || l->lane == NULL))
 		nr_load_unreachable(l);
 	l->lost++;
+	l->in_vain += !p->open;
 	if (l->lane[p->index].role == NR_ROLE_CONNECT)
 		l->error[NR_LOAD_CLOSED]++;
 	else
@@ -613,7 +615,8 @@ add_depths(const struct nr_load *l, struct nr_buf *b)
 	for (i = 0; n > 0 && i < PARTS; i++, ms += n) {
 		qsort(ms, n, sizeof(*ms), by_value);
 		nr_load_need(nr_buf_addf(b, "%s{\"events\":%zu,\"p50\":%.3f"
-		    ",\"max\":%.3f}", i > 0 ? "," : "", i * n * l->page,
+		    ",\"max\":%.3f}", i > 0 ? "," : "",
+		    i * n * (size_t)l->pages.full,
 		    ms[n / 2], ms[n - 1]), "report");
 	}
 	nr_load_need(nr_buf_adds(b, "]"), "report");
@@ -624,6 +627,8 @@ remark(const struct nr_load *l)
 {
 	if (l->first_refusal[0] != '\0')
 		nr_warn("first refusal: %s", l->first_refusal);
+	if (l->first_notice[0] != '\0')
+		nr_warn("first notice: %s", l->first_notice);
 	if (l->first_wrong[0] != '\0')
 		nr_warn("wrong: %s", l->first_wrong);
 	if (l->known > 0)

@@ -91,7 +91,8 @@ struct nr_load_pages {
 	int64_t		 until, oldest;	/* created_at */
 	double		*ms;		/* that each full page took */
 	size_t		 n, cap;
-	int		 whole;		/* the last one was not full */
+	uint64_t	 full;		/* events that the first had */
+	int		 whole;		/* there was nothing behind the last */
 };
 
 /* What a process on this machine has taken. */
@@ -150,10 +151,11 @@ struct nr_load {
 	uint64_t	 missing;	/* asked for by id, and not there */
 	uint64_t	 error[NR_LOAD_NERRORS];
 	unsigned	 lost;			/* connections */
+	unsigned	 in_vain;	/* tries in a row to make one */
 	double		 cpu, waited, relay_cpu;
 	struct nr_load_relay before, begun, after;	/* the relay's */
 	int		 cut_short;
-	char		 first_refusal[200], first_wrong[200];
+	char		 first_refusal[200], first_wrong[200], first_notice[200];
 
 	struct nr_buf	 tight;			/* a message without spaces */
 	uint64_t	*ids;			/* fan-out: id to time due */

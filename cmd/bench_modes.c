@@ -15,6 +15,8 @@
 #include "util/times.h"
 
 #define MEASURED	4	/* connections beside the slow ones */
+#define AGAIN		INT64_C(100000000)	/* ns from a failure to the next */
+#define IN_VAIN		10	/* failures in a row, each: nobody is there */
 
 /* ---- publishing and asking ----------------------------------------------- */
 
@@ -187,7 +189,22 @@ connect_again(struct nr_load *l, struct nr_bench_peer *p)
 	l->lane[p->index].since = nr_now_ns();
 	l->lane[p->index].subscribed = 0;
 	l->sent++;
-	nr_load_need(nr_bench_reconnect(p), l->url);
+	nr_bench_reconnect(p);
+}
+
+/* One that failed is tried again, but not at once. */
+static int
+must_wait(const struct nr_load *l, const struct nr_bench_peer *p)
+{
+	return p->failed && l->now - l->lane[p->index].since < AGAIN;
+}
+
+/* Where again and again there was no connection, nobody is there. */
+static void
+give_up_in_vain(struct nr_load *l)
+{
+	if (l->in_vain > IN_VAIN * l->connections)
+		l->cut_short = l->ending = 1;
 }
 
 /*
@@ -211,6 +228,7 @@ run_connect(struct nr_load *l)
 		nr_load_need(nr_peers_wait(l->peers, 100), "wait");
 		l->now = nr_now_ns();
 		nr_load_end_warm_up(l);
+		give_up_in_vain(l);
 		oldest = l->now - (int64_t)(l->timeout * 1e9);
 		for (i = open = 0; i < l->connections; i++) {
 			struct nr_bench_peer *p = &l->peers->peer[i];
@@ -223,12 +241,13 @@ run_connect(struct nr_load *l)
 			}
 			if (!p->failed && !lane->subscribed)
 				open++;
-			else if (nr_load_more(l) && ++open)
+			else if (nr_load_more(l) && ++open &&
+			    !must_wait(l, p))
 				connect_again(l, p);
 		}
 	} while (open > 0);
 	nr_load_cpu(l);
-	l->cut_short = l->part[NR_ROLE_CONNECT].done == 0 && l->refused == 0;
+	l->cut_short |= l->part[NR_ROLE_CONNECT].done == 0 && l->refused == 0;
 }
 
 /* ---- who reads slowly ---------------------------------------------------- */

@@ -358,10 +358,13 @@ send_event(struct nr_load *l, struct nr_bench_peer *p, int64_t due)
 static size_t
 begin_page(struct nr_load *l, char *at, size_t size, struct nr_view *filter)
 {
-	int more = filter->len > 2;
+	const char *end = filter->p + filter->len,
+	    *p = (const char *)memchr(filter->p, '{', filter->len) + 1;
+	int more;
 
-	filter->p++;
-	filter->len--;
+	*filter = (struct nr_view){ p, (size_t)(end - p) };
+	p += strspn(p, " \t\r\n");
+	more = *p != '}';
 	l->pages.oldest = INT64_MAX;
 	return (size_t)snprintf(at, size, "{\"until\":%" PRId64
 	    ",\"limit\":%u%s", l->pages.until, l->page, more ? "," : "");
@@ -550,7 +553,11 @@ keep_page(struct nr_load_pages *pages, double ms)
 	pages->ms[pages->n++] = ms;
 }
 
-/* The next page begins in the second in which this one ends. */
+/*
+ * The next page begins in the second in which this one ends.  A relay may
+ * give less at once than it is asked for, so that only an empty page is
+ * behind the last event; and one that pays no heed to until has no end.
+ */
 static void
 end_page(struct nr_load *l, const struct nr_flight *f)
 {
@@ -558,12 +565,13 @@ end_page(struct nr_load *l, const struct nr_flight *f)
 
 	if (f->got > l->page)
 		nr_load_wrong(l, "more events than the limit");
-	if (f->got < l->page) {
-		pages->whole = 1;
-		l->ending = 1;
+	pages->whole = f->got == 0 || pages->until == 0;
+	l->ending = pages->whole || pages->oldest > pages->until;
+	if (l->ending)
 		return;
-	}
-	if (nr_load_counts(l, f->due))
+	if (pages->full == 0)
+		pages->full = f->got;
+	if (f->got >= pages->full && nr_load_counts(l, f->due))
 		keep_page(pages, (double)(nr_now_ns() - f->due) / 1e6);
 	/* One that lies within a second would be asked for for ever. */
 	pages->until = pages->oldest < pages->until ? pages->oldest :
@@ -583,8 +591,9 @@ note_time(struct nr_load *l, struct nr_view json)
 		nr_load_wrong(l, "no event");
 		return;
 	}
-	for (p += sizeof(name) - 1; p < end && *p >= '0' && *p <= '9' &&
-	    t < INT64_MAX / 16; p++)
+	for (p += sizeof(name) - 1; p < end && *p == ' '; p++)
+		continue;
+	for (; p < end && *p >= '0' && *p <= '9' && t < INT64_MAX / 16; p++)
 		t = t * 10 + (*p - '0');
 	if (t > l->pages.until)
 		nr_load_wrong(l, "an event that is newer than was asked for");
@@ -804,6 +813,15 @@ take_proof(struct nr_load *l, const char *text, size_t len)
 	l->known_as++;
 }
 
+/* It is for people, and answers nothing. */
+static void
+take_notice(struct nr_load *l, const char *text, size_t len)
+{
+	if (l->first_notice[0] == '\0')
+		snprintf(l->first_notice, sizeof(l->first_notice), "%.*s",
+		    (int)(len < 190 ? len : 190), text);
+}
+
 static int
 begins(const char *text, size_t len, const char *with)
 {
@@ -837,6 +855,8 @@ take_answer(struct nr_load *l, struct nr_bench_peer *p, const char *text,
 		take_closed(l, p, text, len, 12);
 	else if (begins(text, len, "[\"AUTH\",\""))
 		prove(l, p, text, len);
+	else if (begins(text, len, "[\"NOTICE\",\""))
+		take_notice(l, text, len);
 	else
 		return 0;
 	return 1;

@@ -132,7 +132,7 @@ static void
 end(struct nr_bench_peer *p, int error)
 {
 	if (error == EPROTO && p->tls != NULL)
-		fail(p, "tls", nr_secure_why(p->tls));
+		fail(p, nr_secure_class(p->tls), nr_secure_why(p->tls));
 	else if (error != 0)
 		fail(p, class_of(error), strerror(error));
 	else
@@ -542,9 +542,11 @@ read_some(struct nr_bench_peer *p)
 	take_frames(p);
 }
 
-int
+void
 nr_bench_reconnect(struct nr_bench_peer *p)
 {
+	int rc;
+
 	if (p->open && !p->failed)
 		p->all->nopen--;
 	if (p->failed)
@@ -552,7 +554,9 @@ nr_bench_reconnect(struct nr_bench_peer *p)
 	hang_up(p);
 	p->open = p->failed = p->paused = p->polling_out = p->partial = 0;
 	p->in.len = p->out.len = p->sent = 0;
-	return connect_one(p);
+	rc = connect_one(p);
+	if (rc != NR_OK)
+		fail(p, class_of(rc), strerror(rc));
 }
 
 void

@@ -25,8 +25,8 @@ struct ssl_ctx_st;
 /* What went wrong last. */
 struct nr_bench_fault {
 	/*
-	 * dns, refused, unreachable, timeout, tls, http, protocol, closed,
-	 * local; NULL: nothing has.
+	 * dns, refused, unreachable, timeout, tls, expired, wrong-name,
+	 * untrusted, http, protocol, closed, local; NULL: nothing has.
 	 */
 	const char	*class;
 	char		 text[160];
@@ -100,9 +100,9 @@ int	nr_peers_wait_ns(struct nr_peers *ps, int64_t timeout);
 
 /*
  * Give up a connection, without a word, and begin another in its place; the
- * call closed() is not made.
+ * call closed() is made only where that is not possible.
  */
-int	nr_bench_reconnect(struct nr_bench_peer *p);
+void	nr_bench_reconnect(struct nr_bench_peer *p);
 
 /*
  * Read no more, then at most n bytes now.

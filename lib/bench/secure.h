@@ -46,7 +46,8 @@ void	nr_secure_close(struct nr_secured *s);	/* NULL is allowed */
 ssize_t	nr_secure_recv(struct nr_secured *s, void *p, size_t n);
 ssize_t	nr_secure_send(struct nr_secured *s, const void *p, size_t n);
 
-/* Why TLS failed, in words; right after the call that did. */
+/* Why TLS failed, in a word, and in words; right after the call that did. */
+const char *nr_secure_class(const struct nr_secured *s);
 const char *nr_secure_why(const struct nr_secured *s);
 
 #endif

@@ -63,12 +63,12 @@ const url = secure(relay)
 {
   const r = await load('query', '-n', '1', '-f', 'events', url)
   is([r.code, r.out], [3, ''], 'an authority that is not known: status 3')
-  ok(r.err.startsWith(`nr-bench: ${url}: tls: self-signed certificate`), 'with the class and why', r.err)
+  ok(r.err.startsWith(`nr-bench: ${url}: untrusted: self-signed certificate`), 'with the class and why', r.err)
   const other = await serve(scratch('other'), '--listen', 'tls:127.0.0.1:0', ...pair('other'))
   for (const host of ['127.0.0.1', 'localhost']) {
     const o = await load('query', '--auth', '-n', '1', '--ca-file', 'other.pem', '-f', 'events', secure(other).replace('127.0.0.1', host))
     is(o.code, 3, `a certificate of another host than ${host}`)
-    ok(/: tls: (hostname|IP address) mismatch/.test(o.err), 'is said', o.err)
+    ok(/: wrong-name: (hostname|IP address) mismatch/.test(o.err), 'is said', o.err)
   }
   await other.stop()
   const none = await load('query', '-n', '1', '--ca-file', 'good.key', '-f', 'events', url)
@@ -208,6 +208,41 @@ for (const [file, count, which] of [['events', 20, 1], ['many', 5000, 4500]]) {
   is([r.code, r.report.deliveries, r.report.wrong], [1, 3 * count, 1], `of ${count} events one twice is one, and wrong`)
   ok(/wrong: an event delivered twice/.test(r.err), 'is named', r.err)
 }
+// ---- pages of a relay that gives less at once than it is asked for
+{
+  const all = events.map(e => JSON.parse(e)).sort((a, b) => b.created_at - a.created_at)
+  const page = m => all.filter(e => e.created_at <= m[2].until).slice(0, 7)
+  const modest = await mock({
+    connect: (ws, say) => say('NOTICE', 'welcome'),
+    REQ: (ws, say, m) => {
+      for (const e of page(m)) ws.send(`["EVENT","${m[1]}",${JSON.stringify(e).replace('"created_at":', '$& ')}]`)
+      say('EOSE', m[1])
+    }
+  })
+  const r = await load('pages', '--filter', ' { }', modest)
+  is([r.code, r.report.whole, r.report.wrong, r.report.refused], [0, true, 0, 0], 'pages that are never full')
+  ok(r.report.events >= all.length, 'are all read', r.report.events)
+  is(r.report.depths?.[1]?.events % 7, 0, 'and counted as they are')
+  ok(/first notice: .*welcome/.test(r.err), 'a NOTICE is told, and no answer', r.err)
+  const deaf = await mock({ REQ: (ws, say, m) => { for (const e of all.slice(-5)) say('EVENT', m[1], e); say('EOSE', m[1]) } })
+  const d = await load('pages', '-n', '1000', deaf)
+  is([d.code, d.report.whole], [1, false], 'who pays no heed to until is not read for ever')
+  ok(d.report.queries < 10, 'nor often', d.report)
+}
+{
+  // It answers once, then nobody listens.
+  const brief = http.createServer()
+  const wss = new WebSocketServer({ server: brief })
+  wss.on('connection', ws => ws.on('message', d => {
+    brief.close()
+    ws.send(JSON.stringify(['EOSE', JSON.parse(d)[1]]))
+  }))
+  await new Promise(r => brief.listen(0, '127.0.0.1', r))
+  const r = await load('connect', '-c', '2', '--seconds', '40', `ws://127.0.0.1:${brief.address().port}`)
+  is(r.code, 3, 'connections to who has gone: status 3')
+  ok(r.report.connects > 0 && r.report.lost_connections < 100, 'are not tried again at once, nor for ever', r.report)
+}
+
 {
   const again = await load('publish', '--ca-file', 'good.pem', '-f', 'events', url)
   is([again.code, again.report.accepted, again.report.known, again.report.refused], [0, events.length, events.length, 0],
