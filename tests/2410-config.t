@@ -110,6 +110,7 @@ no-such-plugin|no-such-plugin: No such file or directory
 LEVEL=2 exec no-such-plugin -x; true|no-such-plugin: No such file or directory
 ./dull|./dull: Permission denied
 ./folder/|./folder/: Permission denied
+./a=b/none rules|./a=b/none: No such file or directory
 END
 rc 2 'nor does it serve'	timeout 10 nr-serve -S store --listen 127.0.0.1:0 --set policy=./dull
 while read -r policy; do
@@ -119,6 +120,7 @@ nr-policy --plugin -f rules
 A=1 exec nr-policy --plugin
 "$HOME"/no/such/plugin
 PATH=/no/such plugin
+2>/dev/null cat
 cd / && exec no-such-plugin
 if true; then cat; fi
 f () { cat; }; f

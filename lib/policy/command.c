@@ -3,6 +3,7 @@
  */
 #include "policy/command.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <signal.h>
 #include <spawn.h>
@@ -19,6 +20,26 @@ extern char **environ;
 #define PLAIN	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz" \
 		"0123456789_./+-,:@%"
 
+/* "NAME=..." and not a path with an equals sign. */
+static int
+is_assignment(const char *p, size_t n)
+{
+	size_t name = 0;
+
+	while (name < n && (isalnum((unsigned char)p[name]) ||
+	    p[name] == '_'))
+		name++;
+	return name > 0 && name < n && p[name] == '=' &&
+	    !isdigit((unsigned char)*p);
+}
+
+/* "2>file": the descriptor is no program. */
+static int
+is_descriptor(const char *p, size_t n)
+{
+	return (p[n] == '<' || p[n] == '>') && strspn(p, "0123456789") == n;
+}
+
 /*
  * The word that is to be a program; returns its length, or 0 where it
  * cannot be told.
@@ -26,20 +47,21 @@ extern char **environ;
 static size_t
 find_word(const char **out, const char *command)
 {
-	const char *p = command, *equals;
+	const char *p = command;
 	size_t n;
 
 	for (;; p += n) {
 		p += strspn(p, BLANKS);
 		n = strspn(p, PLAIN "=");
 		if (n == 0 || *p == '-' ||
-		    (p[n] != '\0' && strchr(BLANKS ";&|<>", p[n]) == NULL))
+		    (p[n] != '\0' && strchr(BLANKS ";&|<>", p[n]) == NULL) ||
+		    is_descriptor(p, n))
 			return 0;
-		equals = memchr(p, '=', n);
 		/* What is set may be where programs are looked for. */
-		if (equals != NULL && memcmp(p, "PATH=", 5) == 0)
+		if (n >= 5 && memcmp(p, "PATH=", 5) == 0)
 			return 0;
-		if (equals == NULL && !(n == 4 && memcmp(p, "exec", 4) == 0))
+		if (!is_assignment(p, n) &&
+		    !(n == 4 && memcmp(p, "exec", 4) == 0))
 			break;
 	}
 	/* "name () {" is a function. */
