@@ -221,7 +221,10 @@ at_once(struct check_link *l, struct check_made *const *m, int n)
 		m[i]->accepted |= ok->a.accepted;
 		m[i]->refused |= !ok->a.accepted;
 		yes += ok->a.accepted;
-		if (i == 0 && !ok->a.accepted && check_is_policy(l->check, ok))
+		/* What of the first is policy is of the others a verdict. */
+		if (!ok->a.accepted && (i == 0 ||
+		    nr_answer_prefix(ok->a.text, "rate-limited")) &&
+		    check_is_policy(l->check, ok))
 			return -1;
 	}
 	return yes;
