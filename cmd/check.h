@@ -435,6 +435,8 @@ void	check_info(struct check *c);
 /* Its number of this name in limitation; -1 where there is none. */
 int64_t	check_limit(const struct check *c, const char *name);
 int	check_limit_is(const struct check *c, const char *name, int value);
+/* Would its limits cut an answer of n events? */
+int	check_is_cut(const struct check *c, int n);
 
 /* ---- statements */
 

@@ -30,9 +30,8 @@ nothing(struct check_link *l, const char *filters)
 	check_expect(l->check, "0 events, or CLOSED");
 }
 
-/* Would the relay's own limits cut it? */
-static int
-is_cut(const struct check *c, int n)
+int
+check_is_cut(const struct check *c, int n)
 {
 	int64_t most = check_limit(c, "max_limit"),
 	    unasked = check_limit(c, "default_limit");
@@ -59,7 +58,7 @@ finds(struct check *c, const struct check_statement *s)
 	nr_buf_free(&b);
 	if (n < 0)
 		(void)check_skip(c, "nr-bench does not know this filter");
-	else if (is_cut(c, n))
+	else if (check_is_cut(c, n))
 		(void)check_skip(c, "more events than NIP-11 allows");
 	else if (check_read(l, s->filters, &g))
 		(void)check_same(c, want, (size_t)n, &g,

@@ -421,13 +421,19 @@ too_many_tags(struct check *c, const struct check_statement *s)
 static void
 too_long(struct check *c, const struct check_statement *s)
 {
-	int64_t most = need_limit(c, "max_content_length", 200000);
+	int64_t most = need_limit(c, "max_content_length", 200000),
+	    message = check_limit(c, "max_message_length");
 	struct check_link *l = most > 0 ? check_link(c, 0) : NULL;
 	char *text;
 
 	(void)s;
 	if (l == NULL)
 		return;
+	/* Nobody says what becomes of a message that is too long. */
+	if (message > 0 && most + 600 > message) {
+		(void)check_skip(c, "longer than max_message_length");
+		return;
+	}
 	if ((text = malloc((size_t)most + 2)) == NULL)
 		check_need(ENOMEM);
 	memset(text, 'x', (size_t)most + 1);
