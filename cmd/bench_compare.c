@@ -21,7 +21,8 @@ struct relay {
 	double		*per_second, *p50, *p99, *max;
 	unsigned	 n;		/* rounds, */
 	unsigned	 nms;		/* and those with an answer */
-	uint64_t	 done, known, missing, wrong, refused;
+	uint64_t	 done, known, found, missing, wrong, refused;
+	uint64_t	 lost, timeouts;
 	int		 client_bound;
 };
 
@@ -66,24 +67,15 @@ measure(const struct nr_load *like, struct relay *r, unsigned round,
 	}
 	r->done += part->hist->count;
 	r->known += l.known;
+	r->found += l.found;
 	r->missing += l.missing;
+	r->lost += l.lost;
+	r->timeouts += l.error[NR_LOAD_TIMEOUT];
 	r->client_bound |= nr_load_bound(&l);
 	r->wrong += l.wrong;
 	r->refused += l.refused;
 	nr_load_free(&l);
 	return status;
-}
-
-/* Is anybody there?  Ends the program where not, before others are loaded. */
-static void
-reach(const struct nr_load *like, const struct relay *r)
-{
-	struct nr_load l = *like;
-
-	l.url = r->url;
-	l.shares = 1;
-	nr_load_connect(&l, 1);
-	nr_load_free(&l);
 }
 
 static void
@@ -93,6 +85,28 @@ add_figure(struct nr_buf *b, const char *name, int there, int digits,
 	nr_load_need(nr_buf_addf(b, ",\"%s\":", name), "report");
 	nr_load_need(there ? nr_buf_addf(b, "%.*f", digits, v) :
 	    nr_buf_adds(b, "null"), "report");
+}
+
+/*
+ * Is its figure one of the work that was meant?  Not where it had nothing
+ * of what was asked for, or most of what was published.
+ */
+static int
+is_comparable(const struct relay *r)
+{
+	return r->done > 0 && (r->missing == 0 || r->found > 0) &&
+	    r->known < r->done / 2 + 1;
+}
+
+/* Rounds that overlap show no difference. */
+static void
+doubt(const struct relay *r, const struct relay *first)
+{
+	if (r != first && r->n > 1 && r->per_second[0] <=
+	    first->per_second[first->n - 1] && first->per_second[0] <=
+	    r->per_second[r->n - 1])
+		nr_warn("%s: its rounds and those of %s overlap: no difference "
+		    "is shown", r->url, first->url);
 }
 
 static void
@@ -107,17 +121,22 @@ tell(const struct nr_load *l, struct relay *r, struct relay *first)
 	nr_load_need(nr_buf_addjson(&b, r->url, strlen(r->url)), "report");
 	nr_load_need(nr_buf_addf(&b, ",\"rounds\":%u", r->n), "report");
 	add_figure(&b, "per_second", r->done > 0, 0, is);
-	add_figure(&b, "ratio", r->done > 0 && other > 0, 3, is / other);
+	add_figure(&b, "slowest", r->done > 0, 0, r->per_second[0]);
+	add_figure(&b, "fastest", r->done > 0, 0, r->per_second[r->n - 1]);
+	add_figure(&b, "ratio", is_comparable(r) && is_comparable(first), 3,
+	    is / other);
 	add_figure(&b, "p50", r->nms > 0, 3, median(r->p50, r->nms));
 	add_figure(&b, "p99", r->nms > 0, 3, median(r->p99, r->nms));
 	add_figure(&b, "max", r->nms > 0, 3, median(r->max, r->nms));
 	nr_load_need(nr_buf_addf(&b, ",\"known\":%" PRIu64 ",\"refused\":%"
 	    PRIu64 ",\"missing\":%" PRIu64 ",\"wrong\":%" PRIu64
+	    ",\"lost_connections\":%" PRIu64 ",\"timeouts\":%" PRIu64
 	    ",\"client_bound\":%s}\n", r->known, r->refused, r->missing,
-	    r->wrong, r->client_bound ? "true" : "false"),
-	    "report");
+	    r->wrong, r->lost, r->timeouts, r->client_bound ? "true" :
+	    "false"), "report");
 	nr_out(b.p, b.len);
 	nr_buf_free(&b);
+	doubt(r, first);
 }
 
 int
@@ -143,8 +162,9 @@ nr_bench_compare(int argc, char *argv[])
 		relay[i].p99 = relay[i].p50 + rounds;
 		relay[i].max = relay[i].p99 + rounds;
 	}
+	/* Before others are loaded. */
 	for (i = 0; i < n; i++)
-		reach(&l, &relay[i]);
+		nr_load_reach(&l, relay[i].url);
 	for (k = 0; k < rounds; k++)
 		for (i = 0; i < n; i++) {
 			/* Each is the first of a round in its turn. */

@@ -191,7 +191,8 @@ load(const char *url, const char *mode, const char *path, const char *count,
 	nr_load_options(&l, (int)(sizeof(argv) / sizeof(argv[0])) - 1,
 	    (char **)(uintptr_t)argv, NULL);
 	l.url = url;
-	if (nr_load_run(&l) != NR_EX_OK)
+	/* What it is asked for it does not have. */
+	if (nr_load_run(&l) > NR_EX_NO || l.wrong + l.refused > 0)
 		nr_die(EPROTO, "the empty server: %s", mode);
 	rate = nr_load_per_second(&l);
 	nr_load_free(&l);

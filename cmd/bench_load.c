@@ -26,6 +26,10 @@
 #define QUIET		(3 * SECOND)	/* then no more deliveries come */
 #define PARTS		10	/* of the way down, for pages */
 #define FDS_MORE	32	/* than connections */
+#define PAGE_EVENTS	500
+#define DRIP_BYTES	1000
+#define DRIP_NONE	UINT64_MAX	/* none is given */
+#define REFUSED_MAX	100	/* questions, where none was answered */
 #define BUSY		0.9	/* of a processor: then we are the limit */
 
 void
@@ -95,6 +99,11 @@ nr_load_refusal(struct nr_load *l, const char *text, size_t len)
 	}
 	l->error[i]++;
 	l->refused++;
+	/* Who refuses every question does not get another thousand. */
+	if (l->ask == NR_ASK_PAGE || (l->refused >= REFUSED_MAX &&
+	    nr_load_main(l)->hist->count == 0 &&
+	    nr_load_main(l) != &l->part[NR_ROLE_PUBLISH]))
+		l->ending = 1;
 	if (l->first_refusal[0] == '\0')
 		snprintf(l->first_refusal, sizeof(l->first_refusal), "%.*s",
 		    (int)(len < 190 ? len : 190), text);
@@ -261,10 +270,25 @@ nr_load_connect(struct nr_load *l, unsigned n)
 	while (l->peers->nopen < n || (l->authed && l->known_as < n)) {
 		if (l->peers->nfailed > 0)
 			nr_load_unreachable(l);
-		if (nr_now_ns() > until)
-			nr_die(ETIMEDOUT, "%s", l->url);
+		if (nr_now_ns() > until) {
+			nr_say("%s: timeout: %u of %u connections are open",
+			    l->url, l->peers->nopen, n);
+			exit(NR_EX_ENV);
+		}
 		nr_load_need(nr_peers_wait(l->peers, 100), "connect");
 	}
+}
+
+void
+nr_load_reach(const struct nr_load *like, const char *url)
+{
+	struct nr_load l = *like;
+
+	memset(l.part, 0, sizeof(l.part));
+	l.url = url;
+	l.shares = 1;
+	nr_load_connect(&l, 1);
+	nr_load_free(&l);
 }
 
 void
@@ -355,7 +379,7 @@ drop_late(struct nr_load *l)
 uint64_t
 nr_load_expected(const struct nr_load *l)
 {
-	return (l->accepted - l->known) * (l->group > 0 ? l->group :
+	return l->fresh * (l->group > 0 ? l->group :
 	    count_role(l, NR_ROLE_LISTEN));
 }
 
@@ -560,7 +584,7 @@ add_relay(const struct nr_load *l, struct nr_buf *b)
 	nr_load_need(nr_buf_addf(b, ",\"relay_cpu\":%.2f"
 	    ",\"relay_memory\":%" PRIu64, l->relay_cpu, l->after.memory),
 	    "report");
-	nr_load_need(was == 0 || is < was ?
+	nr_load_need(was == 0 || is <= was ?
 	    nr_buf_adds(b, ",\"connection_memory\":null") :
 	    nr_buf_addf(b, ",\"connection_memory\":%" PRIu64,
 	    (is - was) / l->peers->n), "report");
@@ -595,77 +619,125 @@ add_figures(const struct nr_load *l, struct nr_buf *b)
 		add_relay(l, b);
 }
 
-static int
-by_value(const void *a, const void *b)
+static void
+add_choice(struct nr_buf *b, const char *name, uint64_t value)
 {
-	const double *x = a, *y = b;
+	if (value > 0)
+		nr_load_need(nr_buf_addf(b, ",\"%s\":%" PRIu64, name, value),
+		    "report");
+}
 
-	return (*x > *y) - (*x < *y);
+/* Options without which the figures would be others. */
+static void
+add_choices(const struct nr_load *l, struct nr_buf *b)
+{
+	unsigned i, away = 0;
+
+	if (l->authed)
+		nr_load_need(nr_buf_adds(b, ",\"auth\":true"), "report");
+	if (l->packed)
+		nr_load_need(nr_buf_adds(b, ",\"deflate\":true"), "report");
+	if (l->filter != NULL)
+		nr_load_need(nr_buf_addf(b, ",\"filter\":%s", l->filter),
+		    "report");
+	add_choice(b, "group", l->group);
+	if (l->ask == NR_ASK_PAGE)
+		add_choice(b, "page", l->page);
+	if (l->stalled == 0)
+		return;
+	for (i = 0; i < l->peers->n; i++)
+		away += l->lane[i].role == NR_ROLE_SLOW &&
+		    l->peers->peer[i].failed;
+	nr_load_need(nr_buf_addf(b, ",\"stalled\":%u"
+	    ",\"stalled_turned_away\":%u", l->stalled, away), "report");
+}
+
+static int
+by_time(const void *a, const void *b)
+{
+	const struct nr_load_page *x = a, *y = b;
+
+	return (x->ms > y->ms) - (x->ms < y->ms);
 }
 
 /* How long a page takes by depth, for ten equal parts of the way. */
 static void
 add_depths(const struct nr_load *l, struct nr_buf *b)
 {
+	struct nr_load_page *page = l->pages.page;
 	size_t n = l->pages.n / PARTS, i;
-	double *ms = l->pages.ms;
+	uint64_t passed;
 
 	nr_load_need(nr_buf_addf(b, ",\"whole\":%s,\"depths\":[",
 	    l->pages.whole ? "true" : "false"), "report");
-	for (i = 0; n > 0 && i < PARTS; i++, ms += n) {
-		qsort(ms, n, sizeof(*ms), by_value);
-		nr_load_need(nr_buf_addf(b, "%s{\"events\":%zu,\"p50\":%.3f"
-		    ",\"max\":%.3f}", i > 0 ? "," : "",
-		    i * n * (size_t)l->pages.full,
-		    ms[n / 2], ms[n - 1]), "report");
+	for (i = 0; n > 0 && i < PARTS; i++, page += n) {
+		passed = page->passed;
+		qsort(page, n, sizeof(*page), by_time);
+		nr_load_need(nr_buf_addf(b, "%s{\"events\":%" PRIu64
+		    ",\"p50\":%.3f,\"max\":%.3f}", i > 0 ? "," : "", passed,
+		    page[n / 2].ms, page[n - 1].ms), "report");
 	}
 	nr_load_need(nr_buf_adds(b, "]"), "report");
 }
 
+static int
+is_nothing(const struct nr_load *l)
+{
+	return nr_load_main(l)->hist->count == 0;
+}
+
+/*
+ * What stands out, in words.
+ * who      where there are several relays: which; else ""
+ */
 static void
-remark(const struct nr_load *l)
+remark(const struct nr_load *l, const char *who)
 {
 	if (l->first_refusal[0] != '\0')
-		nr_warn("first refusal: %s", l->first_refusal);
+		nr_warn("%sfirst refusal: %s", who, l->first_refusal);
 	if (l->first_notice[0] != '\0')
-		nr_warn("first notice: %s", l->first_notice);
+		nr_warn("%sfirst notice: %s", who, l->first_notice);
 	if (l->first_wrong[0] != '\0')
-		nr_warn("wrong: %s", l->first_wrong);
+		nr_warn("%swrong: %s", who, l->first_wrong);
 	if (l->known > 0)
-		nr_warn("%" PRIu64 " events were stored already", l->known);
+		nr_warn("%s%" PRIu64 " events, or newer versions, were stored "
+		    "already", who, l->known);
 	if (l->missing > 0)
-		nr_warn("%" PRIu64 " events that were asked for by id did "
-		    "not come%s", l->missing,
-		    l->events > 0 || l->ask == NR_ASK_COUNT ? "" :
+		nr_warn("%s%" PRIu64 " events that were asked for by id did "
+		    "not come%s", who, l->missing, l->found > 0 ? "" :
 		    ", nor others: the relay may be fast because it is empty");
 	if (l->cut_short)
-		nr_warn("the relay stopped answering");
+		nr_warn("%sthe relay stopped answering, or takes more than "
+		    "%g s", who, l->timeout);
+	else if (is_nothing(l))
+		nr_warn("%snothing was measured", who);
 	if (l->fault.class != NULL)
-		nr_warn("the last connection that was lost: %s: %s",
+		nr_warn("%sthe last connection that was lost: %s: %s", who,
 		    l->fault.class, l->fault.text);
-	if (nr_load_bound(l))
-		nr_warn("this side was busy all the time%s: the relay may do "
-		    "more", l->cpu > BUSY ? "" :
+	if (nr_load_bound(l) && !is_nothing(l))
+		nr_warn("%sthis side was busy all the time%s: the relay may do "
+		    "more", who, l->cpu > BUSY ? "" :
 		    ", or waited for a processor");
 	if (l->late > 0)
-		nr_warn("%" PRIu64 " requests could not be sent in time, nor "
-		    "before the end", l->late);
+		nr_warn("%s%" PRIu64 " requests could not be sent in time, nor "
+		    "before the end", who, l->late);
 }
 
 void
 nr_load_report(struct nr_load *l, unsigned round)
 {
 	struct nr_buf b = { 0 };
+	char who[256];
 
 	nr_load_need(nr_buf_adds(&b, "{"), "report");
-	if (round > 0) {
-		nr_load_need(nr_buf_addf(&b, "\"round\":%u,\"url\":", round),
+	if (round > 0)
+		nr_load_need(nr_buf_addf(&b, "\"round\":%u,", round),
 		    "report");
-		nr_load_need(nr_buf_addjson(&b, l->url, strlen(l->url)),
-		    "report");
-		nr_load_need(nr_buf_adds(&b, ","), "report");
-	}
+	nr_load_need(nr_buf_adds(&b, "\"url\":"), "report");
+	nr_load_need(nr_buf_addjson(&b, l->url, strlen(l->url)), "report");
+	nr_load_need(nr_buf_adds(&b, ","), "report");
 	add_figures(l, &b);
+	add_choices(l, &b);
 	add_errors(l, &b);
 	if (nr_load_main(l) == &l->part[NR_ROLE_LISTEN] ||
 	    strcmp(l->mode, "mixed") == 0)
@@ -684,7 +756,8 @@ nr_load_report(struct nr_load *l, unsigned round)
 	nr_out(b.p, b.len);
 	nr_out_flush();
 	nr_buf_free(&b);
-	remark(l);
+	snprintf(who, sizeof(who), "%s: ", l->url);
+	remark(l, round > 0 ? who : "");
 }
 
 int
@@ -702,12 +775,11 @@ nr_load_run(struct nr_load *l)
 	m->run(l);
 	if (l->cut_short)
 		return NR_EX_ENV;
-	/* One that has none of the file's events has not lost any. */
-	return l->refused > 0 || l->wrong > 0 ||
-	    (l->missing > 0 && l->events > 0) || l->error[NR_LOAD_TIMEOUT] > 0 || (l->lost > 0 &&
+	return l->refused > 0 || l->wrong > 0 || l->missing > 0 ||
+	    l->late > 0 || l->error[NR_LOAD_TIMEOUT] > 0 || is_nothing(l) ||
 	    /* Who does not read may be turned away. */
-	    l->stalled == 0 && strcmp(l->mode, "slow") != 0) ? NR_EX_NO :
-	    NR_EX_OK;
+	    (l->lost > 0 && l->stalled == 0 && strcmp(l->mode, "slow") != 0) ?
+	    NR_EX_NO : NR_EX_OK;
 }
 
 /* ---- options ------------------------------------------------------------- */
@@ -757,6 +829,18 @@ set_mode(struct nr_load *l, const char *name, int in_flight)
 	if (l->group > 0 && (strcmp(name, "fanout") != 0 ||
 	    l->connections % l->group != 0))
 		nr_bad_usage("--group is for fanout, and divides -c");
+	if (l->authed && m->main == NR_ROLE_CONNECT)
+		nr_bad_usage("%s takes no --auth", name);
+	if (l->page > 0 && strcmp(name, "pages") != 0)
+		nr_bad_usage("--page is for pages");
+	if (l->drip != DRIP_NONE && strcmp(name, "slow") != 0)
+		nr_bad_usage("--drip is for slow");
+	if (l->page == 0)
+		l->page = PAGE_EVENTS;
+	if (l->drip == DRIP_NONE)
+		l->drip = DRIP_BYTES;
+	if (l->pid > 0 && kill((pid_t)l->pid, 0) != 0 && errno == ESRCH)
+		nr_bad_usage("--pid %ld: no such process", l->pid);
 	if (l->stalled > 0 && strcmp(name, "fanout") != 0)
 		nr_bad_usage("--stalled is for fanout");
 	if (!m->file && l->file != NULL)
@@ -808,10 +892,9 @@ nr_load_options(struct nr_load *l, int argc, char *argv[], unsigned *rounds)
 	memset(l, 0, sizeof(*l));
 	l->connections = l->in_flight = 16;
 	l->filters = 400;
-	l->page = 500;
 	l->seed = 1;
 	l->timeout = 30;
-	l->drip = 1000;
+	l->drip = DRIP_NONE;
 	while ((ch = getopt_long(argc, argv, "c:f:n:qw:", longopts,
 	    NULL)) != -1)
 		switch (ch) {

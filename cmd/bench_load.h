@@ -86,13 +86,18 @@ struct nr_load_check {
 	uint64_t	*ids;		/* a table of those that came */
 };
 
+struct nr_load_page {
+	double		 ms;
+	uint64_t	 passed;	/* events before it */
+};
+
 /* Reading backwards, page by page. */
 struct nr_load_pages {
 	int64_t		 until, oldest;	/* created_at */
-	double		*ms;		/* that each full page took */
+	struct nr_load_page *page;	/* those that brought something */
 	size_t		 n, cap;
-	uint64_t	 full;		/* events that the first had */
-	int		 whole;		/* there was nothing behind the last */
+	uint64_t	 passed;
+	int		 whole;		/* the last one was empty */
 };
 
 /* What a process on this machine has taken. */
@@ -147,7 +152,8 @@ struct nr_load {
 	struct nr_load_part part[NR_ROLES];
 	struct nr_load_part alone;	/* slow: before the slow ones came */
 	double		 alone_seconds;
-	uint64_t	 accepted, known, refused, events, wrong, late;
+	uint64_t	 accepted, known, fresh, refused, events, wrong, late;
+	uint64_t	 found;		/* events that answers had or counted */
 	uint64_t	 missing;	/* asked for by id, and not there */
 	uint64_t	 error[NR_LOAD_NERRORS];
 	unsigned	 lost;			/* connections */
@@ -191,6 +197,9 @@ void	nr_load_wrong(struct nr_load *l, const char *what);
 
 /* May another request be sent in all? */
 int	nr_load_more(const struct nr_load *l);
+
+/* Is anybody there?  Ends the program where not. */
+void	nr_load_reach(const struct nr_load *like, const char *url);
 
 /* Begin n connections; then wait until all are open, and known. */
 void	nr_load_open(struct nr_load *l, unsigned n);

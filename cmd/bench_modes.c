@@ -217,6 +217,7 @@ run_connect(struct nr_load *l)
 	int64_t oldest;
 	unsigned i, open;
 
+	nr_load_reach(l, l->url);
 	l->now = nr_now_ns();
 	nr_load_open(l, l->connections);
 	nr_load_roles(l, 0, l->connections, NR_ROLE_CONNECT);

@@ -464,22 +464,30 @@ event_of(struct nr_load *l, struct nr_lane *lane, const char *id)
 	return NULL;
 }
 
-/* ["OK","<id>",true,"duplicate: ..."] */
+/*
+ * ["OK","<id>",true,"duplicate: ..."]: some say so with true, some with
+ * false; in either case the event, or a newer version, is there.
+ */
 static void
 judge(struct nr_load *l, const struct nr_flight *f, const char *text,
     size_t len)
 {
+	int known;
+
 	if (!nr_load_counts(l, f->due))
 		return;
-	if (memcmp(text + 73, "true", 4) != 0) {
-		nr_load_answered(l, NR_ROLE_PUBLISH);
-		nr_load_refusal(l, text, len);
+	known = memmem(text + 73, len - 73, "\"duplicate:", 11) != NULL ||
+	    memmem(text + 73, len - 73, "\"replaced:", 10) != NULL;
+	l->known += known;
+	if (memcmp(text + 73, "true", 4) == 0) {
+		nr_load_done(l, NR_ROLE_PUBLISH, f->due);
+		l->accepted++;
+		l->fresh += !known;
 		return;
 	}
-	nr_load_done(l, NR_ROLE_PUBLISH, f->due);
-	l->accepted++;
-	l->known += memmem(text + 73, len - 73, "\"duplicate:", 11) != NULL ||
-	    memmem(text + 73, len - 73, "\"replaced:", 10) != NULL;
+	nr_load_answered(l, NR_ROLE_PUBLISH);
+	if (!known)
+		nr_load_refusal(l, text, len);
 }
 
 static void
@@ -545,12 +553,13 @@ keep_page(struct nr_load_pages *pages, double ms)
 {
 	if (pages->n == pages->cap) {
 		pages->cap = pages->cap * 2 + 64;
-		pages->ms = realloc(pages->ms,
-		    pages->cap * sizeof(*pages->ms));
-		if (pages->ms == NULL)
+		pages->page = realloc(pages->page,
+		    pages->cap * sizeof(*pages->page));
+		if (pages->page == NULL)
 			nr_die(ENOMEM, "pages");
 	}
-	pages->ms[pages->n++] = ms;
+	pages->page[pages->n].passed = pages->passed;
+	pages->page[pages->n++].ms = ms;
 }
 
 /*
@@ -569,10 +578,9 @@ end_page(struct nr_load *l, const struct nr_flight *f)
 	l->ending = pages->whole || pages->oldest > pages->until;
 	if (l->ending)
 		return;
-	if (pages->full == 0)
-		pages->full = f->got;
-	if (f->got >= pages->full && nr_load_counts(l, f->due))
+	if (nr_load_counts(l, f->due))
 		keep_page(pages, (double)(nr_now_ns() - f->due) / 1e6);
+	pages->passed += f->got;
 	/* One that lies within a second would be asked for for ever. */
 	pages->until = pages->oldest < pages->until ? pages->oldest :
 	    pages->until - 1;
@@ -611,6 +619,7 @@ compare_answer(struct nr_load *l, const struct nr_flight *f)
 {
 	unsigned least = nr_mix_least(l->mix, f->filter);
 
+	l->found += f->got;
 	if (l->nids > 0)
 		return;
 	if (!nr_mix_answered(l->mix, f->filter, f->got, f->sum))
@@ -898,7 +907,7 @@ nr_load_free(struct nr_load *l)
 	nr_peers_free(l->peers);
 	free(l->check.ids);
 	free(l->author);
-	free(l->pages.ms);
+	free(l->pages.page);
 	nr_buf_free(&l->tight);
 	free(l->ids);
 	free(l->times);

@@ -117,7 +117,7 @@ stop_relay
 # ---- in turns
 serve first && a=$url
 serve second && b=$url
-rc 0 'a relay that has nothing'		nr-bench load query -n 500 -f events "$b"
+rc 1 'a relay that has nothing'		nr-bench load query -n 500 -f events "$b"
 like 'may be fast for that'		'by id did not come, nor others' err
 both() { nr-bench compare publish --rounds 2 -f - "$@" <events; }
 rc 0 'compare takes events from stdin'	both "$a" "$b"
@@ -125,7 +125,9 @@ is 'all of them to each'	"$((2 * $(wc -l <events))) 0" \
     "$(jq -s -r '[.[] | select(.round)] | "\(map(.accepted) | add) \(map(.known) | add)"' out)"
 rc 0 'again'			both "$a" "$b"
 is 'they are known'	"$(wc -l <events)" \
-    "$(jq 'select(.compare and .ratio == 1) | .known' out)"
+    "$(jq -s 'map(select(.compare)) | .[0].known' out)"
+is 'which is not compared'	'[null,null]' \
+    "$(jq -sc 'map(select(.compare).ratio)' out)"
 serve half
 awk 'NR % 2' events >odd
 nr-bench load publish -q -f odd "$url" >odd.out

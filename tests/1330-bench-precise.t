@@ -24,7 +24,10 @@ measure() { # MOCK -- LOAD
 	shift
 	# shellcheck disable=SC2086
 	mock $args
-	nr-bench load "$@" -f events "$url" >out 2>err
+	case $1 in
+	publish) nr-bench load "$@" -f events "$url" ;;
+	*)	nr-bench load "$@" --filter '{"kinds":[1]}' "$url" ;;
+	esac >out 2>err
 	status=$?
 	kill $mock
 	wait $mock
