@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/tls.h"
 #include "util/err.h"
 #include "wire/ip.h"
 
@@ -154,8 +153,17 @@ nr_secure_send(struct nr_secured *s, const void *p, size_t n)
 const char *
 nr_secure_class(const struct nr_secured *s)
 {
-	return nr_tls_fault_name(nr_tls_fault_of(
-	    SSL_get_verify_result(s->ssl)));
+	switch (SSL_get_verify_result(s->ssl)) {
+	case X509_V_OK:
+		return "tls";
+	case X509_V_ERR_CERT_HAS_EXPIRED:
+		return "expired";
+	case X509_V_ERR_HOSTNAME_MISMATCH:
+	case X509_V_ERR_IP_ADDRESS_MISMATCH:
+		return "wrong-name";
+	default:
+		return "untrusted";
+	}
 }
 
 const char *

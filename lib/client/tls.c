@@ -82,26 +82,13 @@ nr_tls_fault_name(enum nr_tls_fault fault)
 	return name[fault];
 }
 
-enum nr_tls_fault
-nr_tls_fault_of(long verdict)
-{
-	switch (verdict) {
-	case X509_V_OK:
-		return NR_TLS_TRUSTED;
-	case X509_V_ERR_CERT_HAS_EXPIRED:
-		return NR_TLS_EXPIRED;
-	case X509_V_ERR_HOSTNAME_MISMATCH:
-	case X509_V_ERR_IP_ADDRESS_MISMATCH:
-		return NR_TLS_WRONG_NAME;
-	default:
-		return NR_TLS_UNTRUSTED;
-	}
-}
-
 void
 nr_tls_facts_distrust(struct nr_tls_facts *f, int why)
 {
-	f->fault = nr_tls_fault_of(why);
+	f->fault = why == X509_V_ERR_CERT_HAS_EXPIRED ? NR_TLS_EXPIRED :
+	    why == X509_V_ERR_HOSTNAME_MISMATCH ||
+	    why == X509_V_ERR_IP_ADDRESS_MISMATCH ? NR_TLS_WRONG_NAME :
+	    NR_TLS_UNTRUSTED;
 	snprintf(f->error, sizeof(f->error), "%s",
 	    X509_verify_cert_error_string(why));
 }

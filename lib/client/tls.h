@@ -30,9 +30,6 @@ struct nr_tls_facts {
 	char	error[NR_TLS_TEXT];	/* the same in words, or empty */
 };
 
-/* Of what OpenSSL says, X509_V_OK and others. */
-enum nr_tls_fault	nr_tls_fault_of(long verdict);
-
 /* In a word, as reports have it: "expired"; "tls" where it is trusted. */
 const char	*nr_tls_fault_name(enum nr_tls_fault fault);
 
