@@ -73,6 +73,8 @@ struct nr_lane {
 	unsigned	 n;		/* in flight */
 	int64_t		 since;		/* ns: connecting, or asked for */
 	int		 subscribed;
+	int		 known;		/* it has authenticated */
+	unsigned	 proving;	/* AUTHs without an answer */
 	struct nr_flight *flight;	/* in_flight of them, or NULL */
 	struct nr_load_window *heard;	/* listening, or NULL */
 };

@@ -176,22 +176,6 @@ count_passing(struct check *c, const struct check_statement *s)
 		(void)check_counts(l, s->filters, 0);
 }
 
-/* The NIP says no hll for filters without a tag. */
-static void
-no_registers(struct check *c, const struct check_statement *s)
-{
-	struct check_link *l = check_link(c, 0);
-	const struct check_msg *m;
-	char shown[CHECK_TEXT];
-
-	check_expect(c, "no hll");
-	if (l == NULL || (m = ask_count(l, s->filters)) == NULL)
-		return;
-	check_saw(c, "%s", check_show(m, shown));
-	if (m->a.verb == NR_ANSWER_COUNT && m->a.has_hll)
-		(void)check_fail(c, "%s", shown);
-}
-
 /* Registers are what the NIP's algorithm gives, where there are any. */
 static void
 registers(struct check *c, const struct check_statement *s)
@@ -311,9 +295,6 @@ const struct check_statement check_more_list[] = {
 	{ 45, "nip45-hll", "the hll value of a COUNT is what the algorithm of "
 	    "the NIP gives", HAY, registers,
 	    "{\"#p\":[\"@A\"],\"kinds\":[@1]}", 0 },
-	{ 45, "nip45-hll-none", "a COUNT whose filter has no tag is answered "
-	    "without hll",
-	    CHECK_HAYSTACK, no_registers, "{\"ids\":[\"@i0\"]}", 0 },
 	{ 45, "nip45-ephemeral", "COUNT does not count ephemeral events",
 	    CHECK_WRITE, count_passing, "{\"kinds\":[21476],\"authors\":"
 	    "[\"@A\"]}", 0 },

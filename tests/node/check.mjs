@@ -130,7 +130,7 @@ const only = {
   'search finds nothing': [50, 'nip50-words nip50-kind nip50-extension nip50-best nip50-or'],
   'search alone': [50, 'nip50-kind'], 'search after limit': [50, 'nip50-best'], 'search of extensions': [50, 'nip50-extension'],
   'first search only': [50, 'nip50-or'],
-  'counts versions': [45, 'nip45-replaced'], 'counts twice': [45, 'nip45-or'], 'EOSE for COUNT': [45, 'nip45-once'], 'hll always': [45, 'nip45-hll nip45-hll-none'],
+  'counts versions': [45, 'nip45-replaced'], 'counts twice': [45, 'nip45-or'], 'EOSE for COUNT': [45, 'nip45-once'], 'hll always': [45, 'nip45-hll'],
   'always finished': [67, 'nip67-partial nip67-partial-tag'], 'finish as text': [67, 'nip67-form'],
   'negentropy without limits': [77, 'nip77-tag nip77-time'],
   'negentropy lacks one': [77, 'nip77-same nip77-ids nip77-tag nip77-time nip77-nothing nip77-replaced'],

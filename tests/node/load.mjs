@@ -263,6 +263,17 @@ for (const [file, count, which] of [['events', 20, 1], ['many', 5000, 4500]]) {
   }
 }
 {
+  // Challenges that come again, and a CLOSED for each CLOSE.
+  const chatty = await mock({
+    connect: (ws, say) => say('AUTH', 'first'),
+    AUTH: (ws, say, m) => say('OK', m[1].id, true, ''),
+    REQ: (ws, say, m) => { say('AUTH', 'again'); say('EOSE', m[1]) },
+    CLOSE: (ws, say, m) => say('CLOSED', m[1], 'error: if you say so'),
+  })
+  const r = await load('query', '--auth', '-c', '3', '-n', '60', '--filter', '{"kinds":[1]}', chatty)
+  is([r.code, r.report.queries, r.report.wrong, r.report.refused, r.report.auth], [0, 60, 0, 0, true], 'a relay that talks much')
+}
+{
   // As many events as before, and each as it should be, but others.
   let n = 0, some = []
   const other = await mock({
