@@ -581,9 +581,10 @@ add_relay(const struct nr_load *l, struct nr_buf *b)
 {
 	uint64_t was = l->before.memory, is = l->begun.memory;
 
-	nr_load_need(nr_buf_addf(b, ",\"relay_cpu\":%.2f"
-	    ",\"relay_memory\":%" PRIu64, l->relay_cpu, l->after.memory),
-	    "report");
+	nr_load_need(l->after.memory == 0 ? nr_buf_adds(b,
+	    ",\"relay_cpu\":null,\"relay_memory\":null") : nr_buf_addf(b,
+	    ",\"relay_cpu\":%.2f,\"relay_memory\":%" PRIu64, l->relay_cpu,
+	    l->after.memory), "report");
 	nr_load_need(was == 0 || is <= was ?
 	    nr_buf_adds(b, ",\"connection_memory\":null") :
 	    nr_buf_addf(b, ",\"connection_memory\":%" PRIu64,

@@ -262,7 +262,7 @@ drip(struct nr_load *l)
 		if (l->lane[i].role == NR_ROLE_SLOW &&
 		    !l->peers->peer[i].failed)
 			(void)nr_bench_drip(&l->peers->peer[i],
-			    (size_t)(l->drip / 10));
+			    (size_t)((l->drip + 9) / 10));
 }
 
 /* A few queries alone, then beside those who are slow. */
