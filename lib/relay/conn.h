@@ -104,6 +104,7 @@ struct nr_conn {
 	size_t		 rx_total;	/* its bytes, with those dropped */
 	struct nr_buf	 backlog;	/* messages that wait for room */
 	int		 admitted;	/* the first of them is */
+	int64_t		 turn;		/* ns, of the first; limits.c's */
 	int		 gated;		/* nothing is, until a policy says so */
 	unsigned	 asking;	/* what a policy has to decide on */
 	int		 stuck;		/* see mind_stuck() in relay.c */

@@ -504,35 +504,73 @@ say_when(char why[NR_LIMITS_WHY], int64_t wait)
 	    seconds(wait));
 }
 
+/* What has been paid when the wait began is not asked for again. */
+static void
+keep_unpaid(struct toll *t)
+{
+	unsigned i, n = 0;
+
+	for (i = 0; i < t->n; i++)
+		if (t->gate[i].n == 0)
+			t->gate[n++] = t->gate[i];
+	t->n = n;
+}
+
+/* It pays at once, so that whoever comes after it waits behind it. */
+static void
+queue_up(struct nr_conn *c, const struct toll *t, int64_t now, int64_t wait)
+{
+	if (c->turn == 0) {
+		pay(t, now);
+		atomic_fetch_add(&c->relay->metrics.slowed, 1);
+	}
+	c->turn = now + wait;
+}
+
+/* The same as nr_limits_take(), under the lock and past its turn. */
+static int
+take(struct nr_conn *c, enum nr_want want, size_t len, int64_t now,
+    char why[NR_LIMITS_WHY])
+{
+	int64_t wait,
+	    most = (int64_t)c->relay->config->slow_ms * 1000000;
+	enum nr_limit what = NR_LIMIT_QUERIES;
+	struct toll t;
+
+	list(&t, c, want, len);
+	if (c->turn != 0)
+		keep_unpaid(&t);
+	wait = longest(&t, now, &what);
+	if (wait > 0 && wait <= most) {
+		queue_up(c, &t, now, wait);
+		return -1;
+	}
+	c->turn = 0;
+	if (wait == 0 && !overloaded(c, want)) {
+		pay(&t, now);
+		return 1;
+	}
+	say_when(why, wait > 0 ? wait : 5 * SECOND);
+	nr_limits_hit(c->relay, what);
+	refused(c, now);
+	return 0;
+}
+
 int
 nr_limits_take(struct nr_conn *c, enum nr_want want, size_t len,
     char why[NR_LIMITS_WHY], int64_t *after)
 {
-	const struct nr_relay_config *config = c->relay->config;
 	struct nr_limits *l = c->relay->limits;
-	enum nr_limit what = NR_LIMIT_QUERIES;
-	int64_t now = nr_now_ns(), wait;
-	struct toll t;
-	int rc = 1;
+	int64_t now = nr_now_ns();
+	int rc = -1;
 
 	pthread_mutex_lock(&l->lock);
-	list(&t, c, want, len);
 	if (is_banned(c, now)) {
 		rc = 0;
 		say_when(why, c->party->banned_until - now);
-	} else if ((wait = longest(&t, now, &what)) == 0 &&
-	    !overloaded(c, want))
-		pay(&t, now);
-	else if (wait > 0 && wait <= (int64_t)config->slow_ms * 1000000) {
-		rc = -1;
-		*after = wait;
-		atomic_fetch_add(&c->relay->metrics.slowed, 1);
-	} else {
-		rc = 0;
-		say_when(why, wait > 0 ? wait : 5 * SECOND);
-		nr_limits_hit(c->relay, what);
-		refused(c, now);
-	}
+	} else if (c->turn <= now)
+		rc = take(c, want, len, now, why);
+	*after = c->turn - now;
 	pthread_mutex_unlock(&l->lock);
 	return rc;
 }

@@ -4,7 +4,8 @@
  * Buckets belong to a connection, to everybody, or to a party: an address
  * (of IPv6 a network of 64 bits) or an authenticated key.  A message that
  * finds a bucket empty waits, if that will not be for long; else it is
- * refused.  Who goes on is closed, and whoever is closed again and again is
+ * refused.  What waits has paid for its turn, so that connections which share
+ * a bucket take turns, and who would be too far behind is refused.  Who goes on is closed, and whoever is closed again and again is
  * banned for a while.
  *
  * Connections without a party are the operator's: for them nothing counts
@@ -83,7 +84,8 @@ enum nr_want { NR_WANT_OTHER, NR_WANT_EVENT, NR_WANT_QUERY, NR_WANT_COUNT };
 #define NR_LIMITS_WHY	64
 
 /*
- * May this message be handled?
+ * May this message be handled?  One that has to wait must be asked about
+ * again before any other of its connection.
  * len	    its bytes
  * why	    set where it is refused
  * after    set where it has to wait: nanoseconds

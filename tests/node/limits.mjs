@@ -61,6 +61,23 @@ s.send('REQ', 'x', { limit: 1 })
 s.close()
 ok((await from(slow, '198.51.100.1')) !== null, 'who leaves while it waits leaves')
 
+// Connections that share a rate take turns; who would be too far behind is refused.
+const turns = await start('ip_event_rate=20/s burst 1', 'slow_ms=2000')
+const sharers = await Promise.all(Array.from({ length: 4 }, () => from(turns, '198.51.100.1')))
+const had = [0, 0, 0, 0], theirs = had.map(() => Array.from({ length: 15 }, () => note()))
+sharers.forEach((x, i) => theirs[i].forEach(e => x.send('EVENT', e)))
+const least = await Promise.all(sharers.map(async (x, i) => {
+  for (const e of theirs[i]) had[i] += (await x.ok(e.id))?.[2] === true
+  return Math.min(...had)
+}))
+is(had, [15, 15, 15, 15], 'several connections are slowed down')
+ok(Math.min(...least) >= 8, 'and none is left behind', least)
+const queue = await start('ip_event_rate=1/s burst 1', 'slow_ms=2000')
+const crowd = await Promise.all(Array.from({ length: 10 }, () => from(queue, '198.51.100.1')))
+const fates = await Promise.all(crowd.map(x => many(x, 1)))
+const [went, stayed] = [fates.reduce((n, f) => n + f.yes, 0), fates.reduce((n, f) => n + f.no, 0)]
+ok(went >= 3 && stayed >= 1 && went + stayed === 10, 'too many of them are refused', fates)
+
 const whole = await start('event_byte_rate=1/h burst 900')
 is(await many(await from(whole), 4), { yes: 2, no: 2 }, 'bytes of events over all, the operator\'s too')
 is(await many(await from(await start('event_rate=1/h burst 3')), 5), { yes: 3, no: 2 }, 'and events')
