@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -64,13 +65,28 @@ until_next(struct probe *p)
 	return at - nr_now_ms();
 }
 
+/* How a round went; which one, where there are several. */
+static void
+tell_round(struct probe *p)
+{
+	char which[32] = "";
+
+	if (nr_quiet)
+		return;
+	if (p->every_ms != 0)
+		snprintf(which, sizeof(which), "round %" PRIu64 ": ",
+		    p->round);
+	snprintf(p->told, sizeof(p->told), "%s%" PRIu64 " healthy, %" PRIu64
+	    " degraded, %" PRIu64 " dead", which, p->healthy, p->degraded,
+	    p->dead);
+	nr_say("%s", p->told);
+}
+
 static void
 round_over(struct probe *p)
 {
 	p->status = round_status(p);
-	if (!nr_quiet)
-		nr_say("%" PRIu64 " healthy, %" PRIu64 " degraded, %" PRIu64
-		    " dead", p->healthy, p->degraded, p->dead);
+	tell_round(p);
 	if (p->every_ms == 0)
 		nr_net_stop(p->net);
 	else
@@ -82,11 +98,11 @@ static void
 read_relays(struct probe *p)
 {
 	struct nr_relays now = { NULL, 0 };
-	uint64_t lineno = 0;
+	struct nr_bad_line bad;
 	int rc;
 
 	nr_relays_copy(&now, &p->given);
-	rc = nr_relays_try_file(&now, p->file, &lineno);
+	rc = nr_relays_try_file(&now, p->file, &bad);
 	if (rc == NR_OK && now.n > 0) {
 		nr_relays_free(&p->relays);
 		p->relays = now;
@@ -95,8 +111,8 @@ read_relays(struct probe *p)
 	if (rc == NR_OK)
 		nr_warn("%s: no relay: going on with the last list", p->file);
 	else if (rc == NR_EINVAL)
-		nr_warn("%s: line %" PRIu64 ": not the URL of a relay: "
-		    "going on with the last list", p->file, lineno);
+		nr_warn("%s: line %" PRIu64 ": not the URL of a relay: %s: "
+		    "going on with the last list", p->file, bad.no, bad.text);
 	else
 		nr_warn("%s: %s: going on with the last list", p->file,
 		    nr_strerror(rc));
@@ -194,6 +210,8 @@ run(struct probe *p)
 	nr_net_free(p->net);
 	close(p->signals.fd);
 	nr_out_close();
+	if (p->signals.last != 0 && p->told[0] != '\0')
+		nr_say("ended; the last whole round was %s", p->told);
 	if (p->signals.last != 0 && (p->every_ms == 0 || p->status < 0))
 		nr_signals_die(&p->signals);
 	return p->status;
@@ -230,9 +248,10 @@ check_kinds(const struct probe *p)
 
 	for (i = 0; i < p->nkinds; i++)
 		if (p->own_key && is_harmful(p->kind[i]))
-			nr_bad_usage("--kinds: kind %u would replace what "
+			nr_bad_usage("--kinds: kind %u would %s what "
 			    "the key has published: go without the key",
-			    p->kind[i]);
+			    p->kind[i], p->kind[i] == NR_KIND_VANISH ?
+			    "erase" : "replace");
 }
 
 static void

@@ -111,6 +111,7 @@ struct probe {
 	struct nr_rng	 rng;
 	/* This round, and the last whole one. */
 	uint64_t	 healthy, degraded, dead;
+	char		 told[128];	/* the last whole round, in words */
 	int		 status;	/* -1: no round is over */
 };
 

@@ -100,8 +100,21 @@ add_line(struct nr_relays *r, const char *line, size_t len)
 	return NR_OK;
 }
 
+/* Whatever it is, it goes to a terminal. */
+static void
+keep_bad(struct nr_bad_line *bad, uint64_t no, const char *line, size_t len)
+{
+	size_t i, n = len < sizeof(bad->text) ? len : sizeof(bad->text) - 1;
+
+	bad->no = no;
+	for (i = 0; i < n; i++)
+		bad->text[i] = line[i] >= ' ' && line[i] <= '~' ? line[i] :
+		    '?';
+	bad->text[n] = '\0';
+}
+
 static int
-add_lines(struct nr_relays *r, int fd, uint64_t *lineno)
+add_lines(struct nr_relays *r, int fd, struct nr_bad_line *bad)
 {
 	struct nr_lines in;
 	const char *line;
@@ -111,21 +124,27 @@ add_lines(struct nr_relays *r, int fd, uint64_t *lineno)
 	if ((rc = nr_lines_init(&in, fd, LINE_MAX_BYTES, 1)) != NR_OK)
 		return rc;
 	while ((rc = nr_lines_next(&in, &line, &len)) == NR_OK)
-		if ((rc = add_line(r, line, len)) != NR_OK)
+		if ((rc = add_line(r, line, len)) != NR_OK) {
+			keep_bad(bad, in.lineno, line, len);
 			break;
-	*lineno = in.lineno;
+		}
+	if (rc == NR_ETOOLONG) {
+		keep_bad(bad, in.lineno, "(too long)", 10);
+		rc = NR_EINVAL;
+	}
 	nr_lines_free(&in);
-	return rc == NR_EOF ? NR_OK : rc == NR_ETOOLONG ? NR_EINVAL : rc;
+	return rc == NR_EOF ? NR_OK : rc;
 }
 
 int
-nr_relays_try_file(struct nr_relays *r, const char *path, uint64_t *lineno)
+nr_relays_try_file(struct nr_relays *r, const char *path,
+    struct nr_bad_line *bad)
 {
 	int fd, rc;
 
 	if ((rc = nr_open_input(&fd, path)) != NR_OK)
 		return rc;
-	rc = add_lines(r, fd, lineno);
+	rc = add_lines(r, fd, bad);
 	if (fd != STDIN_FILENO)
 		close(fd);
 	return rc;
@@ -134,12 +153,12 @@ nr_relays_try_file(struct nr_relays *r, const char *path, uint64_t *lineno)
 void
 nr_relays_add_file(struct nr_relays *r, const char *path)
 {
-	uint64_t lineno = 0;
-	int rc = nr_relays_try_file(r, path, &lineno);
+	struct nr_bad_line bad;
+	int rc = nr_relays_try_file(r, path, &bad);
 
 	if (rc == NR_EINVAL)
-		nr_bad_usage("%s: line %" PRIu64
-		    ": not the URL of a relay", path, lineno);
+		nr_bad_usage("%s: line %" PRIu64 ": not the URL of a relay: "
+		    "%s", path, bad.no, bad.text);
 	if (rc != NR_OK)
 		nr_die(rc, "%s", path);
 }

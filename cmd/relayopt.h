@@ -32,15 +32,20 @@ void	nr_relays_add(struct nr_relays *r, const char *text);
 /* Those in a file, one a line; empty lines and # with what follows go. */
 void	nr_relays_add_file(struct nr_relays *r, const char *path);
 
+struct nr_bad_line {
+	uint64_t	no;
+	char		text[48];	/* its beginning, in printable ASCII */
+};
+
 /*
  * The same for a file that is read again and may have become wrong: nothing
  * ends.
- * lineno   with NR_EINVAL: the line that is no relay
+ * bad	    with NR_EINVAL: the line that is no relay
  * Returns  0, NR_EINVAL, or a code for nr_strerror(); lines before the one
  *	    that is wrong have been added.
  */
 int	nr_relays_try_file(struct nr_relays *r, const char *path,
-	    uint64_t *lineno);
+	    struct nr_bad_line *bad);
 
 /* Add those of another list. */
 void	nr_relays_copy(struct nr_relays *r, const struct nr_relays *from);

@@ -433,7 +433,9 @@ const forever = (...args) => {
   ok(rounds.every((r, i) => i === 0 || r >= rounds[i - 1]), 'rounds do not overlap', rounds)
   f.p.kill('SIGTERM')
   is(await f.exited, [0, null], 'a signal ends it, with the last round\'s status')
-  ok(f.err.includes('going on with the last list'), 'which it says', f.err)
+  ok(f.err.includes('list: line 1: not the URL of a relay: no relay: going on with the last list'), 'which it says, with the line', f.err)
+  ok(/^nr-bench: round 1: 2 healthy, 0 degraded, 0 dead$/m.test(f.err), 'summaries have the number of their round', f.err)
+  ok(/: ended; the last whole round was round \d+: 2 healthy, 0 degraded, 0 dead\n$/.test(f.err), 'and the last is told at the end', f.err)
 }
 {
   const f = forever('--every', '1h', '--nip66', '--monitor', '--write', '--timeout', '30s', small.url)
