@@ -6,12 +6,14 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "bench/gen.h"
 #include "tool.h"
 #include "util/err.h"
 #include "util/hex.h"
 #include "util/pool.h"
+#include "util/times.h"
 
 /* Some events in the making: written by one thread, signed by another. */
 #define BATCH	64
@@ -98,6 +100,18 @@ report(const struct nr_gen *g, const struct nr_gen_options *o)
 	    NR_GEN_VERSION, o->seed, o->count, hex);
 }
 
+static int64_t
+take_time(const char *arg, const char *what)
+{
+	int64_t t;
+
+	if (!nr_time_parse(&t, arg, time(NULL)) || t < 0 ||
+	    t > INT64_MAX / 2)
+		nr_bad_usage("%s: not a time (2024-01-31, 3d, Unix seconds): "
+		    "%s", what, arg);
+	return t;
+}
+
 int
 nr_bench_gen(int argc, char *argv[])
 {
@@ -135,12 +149,10 @@ nr_bench_gen(int argc, char *argv[])
 			o.seed = nr_number(optarg, "--seed", 0, UINT64_MAX);
 			break;
 		case SINCE:
-			o.since = (int64_t)nr_number(optarg, "--since", 0,
-			    INT64_MAX / 2);
+			o.since = take_time(optarg, "--since");
 			break;
 		case UNTIL:
-			o.until = (int64_t)nr_number(optarg, "--until", 0,
-			    INT64_MAX / 2);
+			o.until = take_time(optarg, "--until");
 			break;
 		case 'j':
 			threads = (unsigned)nr_number(optarg, "-j", 1, 256);

@@ -29,6 +29,12 @@ is 'when they were created'	'1700 1710' "$(jq -s 'map(.created_at / 1e6 | floor)
 gen -q -n 500 --since 1600000000 --until 1600000100 >then
 is 'or then'			500 "$(jq 'select(.created_at >= 1600000000 and
     .created_at <= 1600000100) | .id' then | wc -l)"
+gen -q -n 500 --since 2020-09-13T12:26:40Z --until 2020-09-13T12:28:20Z >date
+same 'in dates, too'		then date
+gen -q -n 500 --since 30d --until 1h >age
+now=$(date +%s)
+is 'and by age'			500 "$(jq "select(.created_at >= $now - 30 * 86400 - 600 and
+    .created_at <= $now - 3600) | .id" age | wc -l)"
 is 'a few authors'		true "$(gen -q -n 500 --authors 3 | jq -s '[.[].pubkey] | unique | length == 3')"
 share() { # KIND THOUSANDTHS
 	is "kind $1"	true "$(jq -s "(map(select(.kind == $1)) | length) * 1000 / length |
@@ -55,6 +61,8 @@ rc 2 'no such model'		gen --model real
 rc 2 'no number'		gen -n many
 rc 2 'no authors'		gen --authors 0
 rc 2 'an end before the start'	gen --since 5 --until 4
+rc 2 'no time'			gen --since yesterday
+like 'which is told'		'since: not a time .*: yesterday' err
 rc 2 'no operands'		gen here
 rc 2 'an unknown option'	gen -Z
 if [ -w /dev/full ]; then
