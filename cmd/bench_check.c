@@ -5,6 +5,7 @@
  */
 #include "bench.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -108,29 +109,53 @@ report_nobody(struct check *c)
 	return NR_EX_ENV;
 }
 
+/* Nobody has said what became of it. */
+static int
+is_unknown(const struct check_made *m)
+{
+	return m->ev.kind != NR_KIND_AUTH && m->sent && !m->accepted &&
+	    !m->refused;
+}
+
+/* Events without an OK, and the first statements that they belong to. */
+static void
+report_unknown(const struct check *c, unsigned n)
+{
+	char names[CHECK_TEXT] = "";
+	const char *last = "";
+	size_t i, len = 0, named = 0;
+
+	for (i = 0; i < c->nmade && named < 5; i++)
+		if (is_unknown(c->made[i]) &&
+		    strcmp(last, c->made[i]->by) != 0) {
+			last = c->made[i]->by;
+			len += (size_t)snprintf(names + len,
+			    sizeof(names) - len, "%s%s", len > 0 ? ", " : "",
+			    named < 4 ? last : "...");
+			named++;
+		}
+	nr_warn("check: %u event%s no OK: the relay may have %s (%s)", n,
+	    n == 1 ? " got" : "s got", n == 1 ? "it" : "them", names);
+}
+
 /* What is left of our doing, for people. */
 static void
 report_rest(struct check *c)
 {
-	const struct check_made *m;
 	size_t i;
 	unsigned accepted = 0, unknown = 0;
 
 	for (i = 0; i < c->nmade; i++) {
-		m = c->made[i];
-		if (m->ev.kind == NR_KIND_AUTH)
-			continue;
-		accepted += m->accepted;
-		unknown += m->sent && !m->accepted && !m->refused;
+		accepted += c->made[i]->accepted &&
+		    c->made[i]->ev.kind != NR_KIND_AUTH;
+		unknown += is_unknown(c->made[i]);
 	}
 	if (c->passing > 0)
 		nr_warn("check: the relay kept %u ephemeral event%s of ours; "
 		    "it was asked to delete %s", c->passing, NR_S(c->passing),
 		    c->passing == 1 ? "it" : "them");
 	if (unknown > 0)
-		nr_warn("check: %u event%s no OK: the relay may have %s",
-		    unknown, unknown == 1 ? " got" : "s got", unknown == 1 ?
-		    "it" : "them");
+		report_unknown(c, unknown);
 	if (accepted + unknown + c->passing > 0)
 		nr_warn("check: %u event%s accepted; %u request%s to delete "
 		    "or to vanish %s, %u other event%s could not be removed "
@@ -371,6 +396,13 @@ has_statements(unsigned nip)
 	return 0;
 }
 
+/* "NIP-09, NIP-C7": appended to b. */
+static void
+add_nip(struct nr_buf *b, const char *name)
+{
+	check_need(nr_buf_addf(b, "%sNIP-%s", b->len > 0 ? ", " : "", name));
+}
+
 /*
  * What was asked for and is not there is told.  If that is all of it, there
  * is nothing that a status 0 could mean.
@@ -380,13 +412,20 @@ know_nips(struct check *c)
 {
 	struct nr_buf b = { 0 };
 	unsigned i, some = 0;
+	char name[8];
 
 	for (i = 0; i < CHECK_NIPS; i++)
-		if (c->nip[i] && has_statements(i))
+		if (c->nip[i] && has_statements(i)) {
 			some = 1;
-		else if (c->nip[i])
-			check_need(nr_buf_addf(&b, "%sNIP-%02u", b.len > 0 ?
-			    ", " : "", i));
+		} else if (c->nip[i]) {
+			snprintf(name, sizeof(name), "%02u", i);
+			add_nip(&b, name);
+		}
+	for (i = 0; i < CHECK_LETTERS; i++)
+		if (c->letters[i]) {
+			snprintf(name, sizeof(name), "%02X", i);
+			add_nip(&b, name);
+		}
 	check_need(nr_buf_add(&b, "", 1));
 	if (b.len > 1)
 		nr_warn("check: no statements about %s", b.p);
@@ -402,7 +441,29 @@ know_nips(struct check *c)
 	exit(NR_EX_USAGE);
 }
 
-/* A number, or several with commas. */
+/*
+ * NIPs are numbers up to 99, and from then on two hexadecimal digits, of
+ * which one at least is a letter.
+ */
+static void
+take_nip(struct check *c, const char *name)
+{
+	static const char digits[] = "0123456789ABCDEF";
+	const char *high, *low;
+
+	high = memchr(digits, toupper((unsigned char)name[0]), 16);
+	low = memchr(digits, toupper((unsigned char)name[1]), 16);
+	if (name[0] != '\0' && name[1] != '\0' && name[2] == '\0' &&
+	    high != NULL && low != NULL &&
+	    (high >= digits + 10 || low >= digits + 10))
+		c->letters[(high - digits) * 16 + (low - digits)] = 1;
+	else if (strlen(name) > 2 && strspn(name, digits) == strlen(name))
+		nr_bad_usage("--nip: there is no NIP-%s", name);
+	else
+		c->nip[nr_number(name, "--nip", 1, 99)] = 1;
+}
+
+/* One, or several with commas. */
 static void
 take_nips(struct check *c, const char *arg)
 {
@@ -412,7 +473,7 @@ take_nips(struct check *c, const char *arg)
 	for (c->some_nips = 1; ; arg += n + 1) {
 		n = strcspn(arg, ",");
 		snprintf(one, sizeof(one), "%.*s", n < 7 ? (int)n : 7, arg);
-		c->nip[nr_number(one, "--nip", 1, CHECK_NIPS - 1)] = 1;
+		take_nip(c, one);
 		if (arg[n] == '\0')
 			return;
 	}

@@ -49,6 +49,7 @@
 #define CHECK_PATIENCE	3	/* full waits in vain, of a sort, in a row */
 #define CHECK_IN_VAIN	12	/* and in a run */
 #define CHECK_NIPS	128	/* numbers of an information document */
+#define CHECK_LETTERS	256	/* NIPs named by two hexadecimal digits */
 
 enum check_result { CHECK_PASS, CHECK_FAIL, CHECK_SKIP };
 
@@ -113,6 +114,7 @@ struct check_link {
 /* An event of ours. */
 struct check_made {
 	unsigned		 key;
+	const char		*by;		/* the statement that made it */
 	int			 sent, accepted, refused;
 	int			 there;		/* it came when asked for */
 	int			 kept;		/* ephemeral, and there yet */
@@ -160,6 +162,7 @@ struct check {
 	const char		*ca_file;
 	struct nr_signals	 signals;
 	unsigned char		 nip[CHECK_NIPS];	/* by --nip */
+	unsigned char		 letters[CHECK_LETTERS];	/* those as C7 */
 	int			 some_nips, write, json;
 	int64_t			 timeout;
 	struct nr_key		*own_key;		/* -K, for AUTH */

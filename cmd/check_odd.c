@@ -200,7 +200,7 @@ written(struct check *c, const struct check_statement *s)
 static int
 at_once(struct check_link *l, struct check_made *const *m, int n)
 {
-	const struct check_msg *ok;
+	const struct check_msg *ok, *against = NULL;
 	int i, yes = 0;
 
 	/* Which proves who we are, where that is wanted. */
@@ -222,12 +222,12 @@ at_once(struct check_link *l, struct check_made *const *m, int n)
 		m[i]->refused |= !ok->a.accepted;
 		yes += ok->a.accepted;
 		/* What of the first is policy is of the others a verdict. */
-		if (!ok->a.accepted && (i == 0 ||
-		    nr_answer_prefix(ok->a.text, "rate-limited")) &&
-		    check_is_policy(l->check, ok))
-			return -1;
+		if (against == NULL && !ok->a.accepted && (i == 0 ||
+		    nr_answer_prefix(ok->a.text, "rate-limited")))
+			against = ok;
 	}
-	return yes;
+	return against != NULL && check_is_policy(l->check, against) ? -1 :
+	    yes;
 }
 
 static void
