@@ -25,6 +25,7 @@
 /* In this order: what only reads, what publishes, what takes away. */
 static const struct check_statement *const all[] = {
 	check_info_list, check_form_list, check_filter_list,
+	check_shown_list,
 	check_more_list, check_search_list, check_sync_list,
 	check_limits_list, check_write_list, check_odd_list,
 	check_live_list, check_auth_list, check_delete_list,
@@ -191,6 +192,8 @@ is_tried(struct check *c, const struct check_statement *s, int *has_hay)
 		    "%u)", s->nip);
 	if (s->flags & CHECK_WRITE && !c->write)
 		return check_skip(c, "publishes: only with --write");
+	if (s->flags & CHECK_SHOWN && c->write)
+		return check_skip(c, "with --write others say so");
 	if (s->flags & (CHECK_HAYSTACK | CHECK_WRITE) && !*has_hay) {
 		*has_hay = 1;
 		begin(c, &setup);

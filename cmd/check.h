@@ -154,6 +154,7 @@ struct check_statement {
 #define CHECK_HAYSTACK	2u	/* needs events that are there */
 #define CHECK_ALWAYS	4u	/* whether NIP-11 names the NIP or not */
 #define CHECK_LAST	8u	/* about all that was seen: at the end */
+#define CHECK_SHOWN	16u	/* where nothing is published, only */
 
 struct check {
 	/* Options. */
@@ -444,6 +445,7 @@ int	check_is_cut(const struct check *c, int n);
 /* ---- statements */
 
 extern const struct check_statement check_filter_list[], check_form_list[],
+	    check_shown_list[],
 	    check_info_list[], check_limits_list[], check_write_list[],
 	    check_odd_list[], check_live_list[], check_delete_list[],
 	    check_auth_list[],
