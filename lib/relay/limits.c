@@ -567,6 +567,7 @@ nr_limits_take(struct nr_conn *c, enum nr_want want, size_t len,
 	pthread_mutex_lock(&l->lock);
 	if (is_banned(c, now)) {
 		rc = 0;
+		c->turn = 0;
 		say_when(why, c->party->banned_until - now);
 	} else if (c->turn <= now)
 		rc = take(c, want, len, now, why);

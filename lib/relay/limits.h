@@ -5,8 +5,8 @@
  * (of IPv6 a network of 64 bits) or an authenticated key.  A message that
  * finds a bucket empty waits, if that will not be for long; else it is
  * refused.  What waits has paid for its turn, so that connections which share
- * a bucket take turns, and who would be too far behind is refused.  Who goes on is closed, and whoever is closed again and again is
- * banned for a while.
+ * a bucket take turns, and who would be too far behind is refused.  Who goes
+ * on is closed, and whoever is closed again and again is banned for a while.
  *
  * Connections without a party are the operator's: for them nothing counts
  * but what counts over all, and for their keys.
