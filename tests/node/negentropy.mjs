@@ -72,7 +72,7 @@ for (const [name, filter, pred] of [
   r = await reconcile(c, filter, a)
   is([r.have, r.need], [minus(a, b), minus(b, a)], `by ${name}`)
 }
-const newest = there.toSorted((a, b) => b.created_at - a.created_at || (a.id < b.id ? -1 : 1)).slice(0, 40)
+const newest = [...there].sort((a, b) => b.created_at - a.created_at || (a.id < b.id ? -1 : 1)).slice(0, 40)
 is((await reconcile(c, { limit: 40 }, [])).need, ids(newest), 'a limit is of the newest')
 is((await reconcile(c, { limit: 0 }, [])).need, [], 'a limit of none')
 
