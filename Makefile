@@ -18,6 +18,7 @@ CFLAGS ?= -O2 -g
 SAN ?=
 FUZZ ?=
 comma := ,
+space := $(subst ,, )
 variant := $(if $(SAN),-$(subst $(comma),-,$(SAN)))
 B := build$(if $(FUZZ),-fuzz,$(variant))
 
@@ -129,8 +130,12 @@ $(modules): tests/node/package-lock.json
 
 test-built := all $(units) $(testtools) $(fuzzers) $(preload) \
 	$(modules)
+# Tests that wait for most of their time run beside the others.
+waiting := 2535 2590 2610 2700 2720 2820 2850 2860 2866
 check-built: $(test-built)
-	NR_BUILD=$B prove --timer tests/ $(units)
+	NR_BUILD=$B prove --timer -j 2 \
+	    --rules='seq=tests/{$(subst $(space),$(comma),$(waiting))}-*.t' \
+	    --rules='seq=**' tests/ $(units)
 
 # Every figure beside its limit in the same run; see tests/bench/run.
 bench: deps
