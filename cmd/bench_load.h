@@ -81,8 +81,7 @@ struct nr_lane {
 
 /* A query whose events are looked at one by one. */
 struct nr_load_check {
-	const struct nr_lane *lane;	/* NULL: none */
-	unsigned	 slot;
+	const struct nr_flight *flight;	/* NULL: none */
 	struct nr_filter filter;
 	int64_t		 last;		/* created_at */
 	uint64_t	*ids;		/* a table of those that came */

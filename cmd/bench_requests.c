@@ -228,7 +228,7 @@ nr_load_listen(struct nr_load *l, struct nr_bench_peer *p)
 /* ---- looking closely ---------------------------------------------------------------- */
 
 static void
-begin_check(struct nr_load *l, const struct nr_lane *lane, unsigned slot,
+begin_check(struct nr_load *l, const struct nr_flight *f,
     struct nr_view filter)
 {
 	struct nr_load_check *c = &l->check;
@@ -241,8 +241,7 @@ begin_check(struct nr_load *l, const struct nr_lane *lane, unsigned slot,
 		return;
 	memset(c->ids, 0, CHECK_IDS * sizeof(*c->ids));
 	c->last = INT64_MAX;
-	c->lane = lane;
-	c->slot = slot;
+	c->flight = f;
 }
 
 /* Was it there already? */
@@ -294,30 +293,21 @@ check_event(struct nr_load *l, const struct nr_flight *f, struct nr_view json)
 static void
 end_check(struct nr_load *l)
 {
-	if (l->check.lane == NULL)
+	if (l->check.flight == NULL)
 		return;
 	nr_filter_free(&l->check.filter);
-	l->check.lane = NULL;
-}
-
-static int
-is_checked(const struct nr_load *l, const struct nr_lane *lane, unsigned slot)
-{
-	return l->check.lane == lane && l->check.slot == slot;
+	l->check.flight = NULL;
 }
 
 /* ---- sending --------------------------------------------------------------------------- */
 
 static struct nr_flight *
-new_flight(struct nr_load *l, struct nr_lane *lane, int64_t due,
-    unsigned *slot)
+new_flight(struct nr_load *l, struct nr_lane *lane, int64_t due)
 {
-	struct nr_flight *f;
-	unsigned i;
+	struct nr_flight *f = lane->flight;
 
-	for (i = 0; lane->flight[i].used; i++)
-		;
-	f = &lane->flight[*slot = i];
+	while (f->used)
+		f++;
 	memset(f, 0, sizeof(*f));
 	f->used = 1;
 	f->sent = nr_now_ns();
@@ -327,11 +317,32 @@ new_flight(struct nr_load *l, struct nr_lane *lane, int64_t due,
 	return f;
 }
 
-static void
-end_flight(struct nr_lane *lane, struct nr_flight *f)
+/* Its place in the lane, which its subscription's id has. */
+static unsigned
+slot_of(const struct nr_lane *lane, const struct nr_flight *f)
 {
+	return (unsigned)(f - lane->flight);
+}
+
+/* It is answered, or will not be. */
+static void
+end_flight(struct nr_load *l, struct nr_lane *lane, struct nr_flight *f)
+{
+	if (l->check.flight == f)
+		end_check(l);
 	f->used = 0;
 	lane->n--;
+	l->answered++;
+}
+
+/* Was it given up?  Then this was its answer, and nothing else comes. */
+static int
+was_late(struct nr_flight *f)
+{
+	int late = f->late;
+
+	f->late = 0;
+	return late;
 }
 
 static int
@@ -340,11 +351,10 @@ send_event(struct nr_load *l, struct nr_bench_peer *p, int64_t due)
 	struct nr_view part[3] = { { "[\"EVENT\",", 9 }, { NULL, 0 },
 	    { "]", 1 } };
 	struct nr_flight *f;
-	unsigned slot;
 
 	if (!next_event(l, &part[1]))
 		return 0;
-	f = new_flight(l, &l->lane[p->index], due, &slot);
+	f = new_flight(l, &l->lane[p->index], due);
 	f->id = part[1].p + 7;
 	remember(l, f->id, f->due);
 	nr_load_need(nr_bench_send(p, part, 3), "send");
@@ -379,19 +389,17 @@ send_query(struct nr_load *l, struct nr_bench_peer *p, int64_t due)
 	};
 	struct nr_lane *lane = &l->lane[p->index];
 	struct nr_view part[3] = { { NULL, 0 }, { NULL, 0 }, { "]", 1 } };
-	struct nr_flight *f;
-	unsigned slot;
+	struct nr_flight *f = new_flight(l, lane, due);
 	char head[128];
 
-	f = new_flight(l, lane, due, &slot);
 	f->filter = nr_mix_pick(l->mix, &part[1]);
 	part[0].p = head;
 	f->serial = (unsigned)l->sent;
 	part[0].len = (size_t)snprintf(head, sizeof(head),
-	    "[\"%s\",\"q%u.%u\",", word[l->ask], slot, f->serial);
-	if (l->ask == NR_ASK_REQ && l->check.lane == NULL &&
+	    "[\"%s\",\"q%u.%u\",", word[l->ask], slot_of(lane, f), f->serial);
+	if (l->ask == NR_ASK_REQ && l->check.flight == NULL &&
 	    l->sent % CHECK_EVERY == 1)
-		begin_check(l, lane, slot, part[1]);
+		begin_check(l, f, part[1]);
 	if (l->ask == NR_ASK_PAGE)
 		part[0].len += begin_page(l, head + part[0].len,
 		    sizeof(head) - part[0].len, &part[1]);
@@ -431,16 +439,15 @@ nr_load_drop(struct nr_load *l, struct nr_bench_peer *p, int64_t before,
     enum nr_load_error why)
 {
 	struct nr_lane *lane = &l->lane[p->index];
+	struct nr_flight *f;
 	unsigned i;
 
 	for (i = 0; i < l->in_flight && lane->n > 0; i++) {
-		if (!lane->flight[i].used || lane->flight[i].sent >= before)
+		f = &lane->flight[i];
+		if (!f->used || f->sent >= before)
 			continue;
-		if (is_checked(l, lane, i))
-			end_check(l);
-		end_flight(lane, &lane->flight[i]);
-		lane->flight[i].late = why == NR_LOAD_TIMEOUT;
-		l->answered++;
+		end_flight(l, lane, f);
+		f->late = why == NR_LOAD_TIMEOUT;
 		l->error[why]++;
 	}
 }
@@ -517,13 +524,10 @@ take_ok(struct nr_load *l, struct nr_bench_peer *p, const char *text,
 		nr_load_wrong(l, "an OK for what was not sent");
 		return;
 	}
-	if (f->late) {
-		f->late = 0;
+	if (was_late(f))
 		return;
-	}
 	judge(l, f, text, len);
-	end_flight(lane, f);
-	l->answered++;
+	end_flight(l, lane, f);
 	go_on(l, p);
 }
 
@@ -541,7 +545,7 @@ read_number(const char *p, const char *end, unsigned *out)
  */
 static struct nr_flight *
 query_of(struct nr_load *l, struct nr_bench_peer *p, const char *text,
-    size_t len, struct nr_view *rest, unsigned *slot)
+    size_t len, struct nr_view *rest)
 {
 	struct nr_lane *lane = &l->lane[p->index];
 	const char *end = text + len;
@@ -560,7 +564,6 @@ query_of(struct nr_load *l, struct nr_bench_peer *p, const char *text,
 		return NULL;
 	rest->p = text + 2 < end ? text + 2 : end;
 	rest->len = (size_t)(end - rest->p);
-	*slot = n;
 	return &lane->flight[n];
 }
 
@@ -645,24 +648,20 @@ compare_answer(struct nr_load *l, const struct nr_flight *f)
 }
 
 static void
-end_query(struct nr_load *l, struct nr_bench_peer *p, struct nr_flight *f,
-    unsigned slot)
+end_query(struct nr_load *l, struct nr_bench_peer *p, struct nr_flight *f)
 {
 	struct nr_lane *lane = &l->lane[p->index];
 	char close_it[48];
 	struct nr_view v = { close_it, (size_t)snprintf(close_it,
 	    sizeof(close_it), "[\"%s\",\"q%u.%u\"]", l->ask == NR_ASK_NEG ?
-	    "NEG-CLOSE" : "CLOSE", slot, f->serial) };
+	    "NEG-CLOSE" : "CLOSE", slot_of(lane, f), f->serial) };
 
 	nr_load_done(l, NR_ROLE_QUERY, f->due);
 	if (l->ask == NR_ASK_PAGE)
 		end_page(l, f);
 	else
 		compare_answer(l, f);
-	if (is_checked(l, lane, slot))
-		end_check(l);
-	end_flight(lane, f);
-	l->answered++;
+	end_flight(l, lane, f);
 	if (l->ask != NR_ASK_COUNT)
 		nr_load_need(nr_bench_send(p, &v, 1), "send");
 	go_on(l, p);
@@ -686,14 +685,13 @@ take_event(struct nr_load *l, struct nr_bench_peer *p, const char *text,
 	struct nr_lane *lane = &l->lane[p->index];
 	struct nr_flight *f;
 	struct nr_view json;
-	unsigned slot;
 
 	l->events++;
 	if (lane->role == NR_ROLE_LISTEN)
 		take_delivery(l, p, text, len);
 	if (lane->role == NR_ROLE_LISTEN || lane->role == NR_ROLE_CONNECT)
 		return;
-	f = query_of(l, p, text + 10, len - 10, &json, &slot);
+	f = query_of(l, p, text + 10, len - 10, &json);
 	if (f == NULL) {
 		/* It may be a live one, until the relay knows of the CLOSE. */
 		if (l->nids == 0)
@@ -706,7 +704,7 @@ take_event(struct nr_load *l, struct nr_bench_peer *p, const char *text,
 	f->sum += sum_of(json);
 	if (l->ask == NR_ASK_PAGE)
 		note_time(l, json);
-	if (is_checked(l, lane, slot) && json.len > 1) {
+	if (l->check.flight == f && json.len > 1) {
 		json.len--;		/* the bracket */
 		check_event(l, f, json);
 	}
@@ -719,7 +717,6 @@ take_eose(struct nr_load *l, struct nr_bench_peer *p, const char *text,
 	struct nr_lane *lane = &l->lane[p->index];
 	struct nr_flight *f;
 	struct nr_view rest;
-	unsigned slot;
 
 	if (lane->role != NR_ROLE_QUERY) {
 		if (lane->role == NR_ROLE_CONNECT && !lane->subscribed)
@@ -727,13 +724,11 @@ take_eose(struct nr_load *l, struct nr_bench_peer *p, const char *text,
 		lane->subscribed = 1;
 		return;
 	}
-	f = query_of(l, p, text + 9, len - 9, &rest, &slot);
+	f = query_of(l, p, text + 9, len - 9, &rest);
 	if (f == NULL)
 		nr_load_wrong(l, "an EOSE of no query");
-	else if (f->late)
-		f->late = 0;
-	else
-		end_query(l, p, f, slot);
+	else if (!was_late(f))
+		end_query(l, p, f);
 }
 
 /* ["CLOSED","q1","blocked: ..."] or NEG-ERR; the id is at text + at. */
@@ -744,15 +739,12 @@ take_closed(struct nr_load *l, struct nr_bench_peer *p, const char *text,
 	struct nr_lane *lane = &l->lane[p->index];
 	struct nr_flight *f;
 	struct nr_view rest;
-	unsigned slot;
 
 	/* Who only connects or listens has its answer, and need not wait. */
 	lane->subscribed = 1;
-	f = query_of(l, p, text + at, len - at, &rest, &slot);
-	if (f != NULL && f->late) {
-		f->late = 0;
+	f = query_of(l, p, text + at, len - at, &rest);
+	if (f != NULL && was_late(f))
 		return;
-	}
 	/* Some answer a CLOSE, too. */
 	if (f == NULL && lane->role == NR_ROLE_QUERY && len > at &&
 	    text[at] == 'q')
@@ -761,10 +753,7 @@ take_closed(struct nr_load *l, struct nr_bench_peer *p, const char *text,
 		nr_load_refusal(l, text, len);
 	if (f == NULL)
 		return;
-	if (is_checked(l, lane, slot))
-		end_check(l);
-	end_flight(lane, f);
-	l->answered++;
+	end_flight(l, lane, f);
 	go_on(l, p);
 }
 
@@ -776,22 +765,20 @@ take_count(struct nr_load *l, struct nr_bench_peer *p, const char *text,
 	const char *n = memmem(text, len, "\"count\":", 8);
 	struct nr_flight *f;
 	struct nr_view rest;
-	unsigned slot, count;
+	unsigned count;
 
-	f = query_of(l, p, text + 10, len - 10, &rest, &slot);
+	f = query_of(l, p, text + 10, len - 10, &rest);
 	if (f == NULL || n == NULL) {
 		nr_load_wrong(l, "a COUNT that says nothing");
 		return;
 	}
-	if (f->late) {
-		f->late = 0;
+	if (was_late(f))
 		return;
-	}
 	for (n += 8; n < text + len && *n == ' '; n++)
 		continue;
 	(void)read_number(n, text + len, &count);
 	f->got = count;
-	end_query(l, p, f, slot);
+	end_query(l, p, f);
 }
 
 /* ["NEG-MSG","q0.1","61..."] */
@@ -801,19 +788,16 @@ take_ranges(struct nr_load *l, struct nr_bench_peer *p, const char *text,
 {
 	struct nr_flight *f;
 	struct nr_view rest;
-	unsigned slot;
 
-	f = query_of(l, p, text + 12, len - 12, &rest, &slot);
+	f = query_of(l, p, text + 12, len - 12, &rest);
 	if (f == NULL || rest.len < 5 || memcmp(rest.p, "\"61", 3) != 0) {
 		nr_load_wrong(l, "a NEG-MSG that says nothing");
 		return;
 	}
-	if (f->late) {
-		f->late = 0;
+	if (was_late(f))
 		return;
-	}
 	f->got = rest.len;
-	end_query(l, p, f, slot);
+	end_query(l, p, f);
 }
 
 /* ["AUTH","<challenge>"] */
