@@ -222,21 +222,6 @@ make_key(struct nr_load *l)
 	nr_load_need(nr_verifier_new(&l->hasher), "AUTH");
 }
 
-static void
-allow_descriptors(unsigned n)
-{
-	rlim_t want = (rlim_t)n + FDS_MORE;
-	struct rlimit r;
-
-	if (getrlimit(RLIMIT_NOFILE, &r) != 0 || r.rlim_cur >= want)
-		return;
-	r.rlim_cur = r.rlim_max < want ? r.rlim_max : want;
-	(void)setrlimit(RLIMIT_NOFILE, &r);
-	if (r.rlim_cur < want)
-		nr_bad_usage("%u connections: descriptors are limited to %ju",
-		    n, (uintmax_t)r.rlim_cur);
-}
-
 void
 nr_load_open(struct nr_load *l, unsigned n)
 {
@@ -248,7 +233,7 @@ nr_load_open(struct nr_load *l, unsigned n)
 	};
 	int rc;
 
-	allow_descriptors(n);
+	nr_need_descriptors((uint64_t)n + FDS_MORE, "%u connections", n);
 	l->lane = nr_load_memory(n, sizeof(*l->lane));
 	rc = nr_peers_open(&l->peers, l->url, n, &o, &calls, l, &l->fault);
 	if (rc == NR_EINVAL)

@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "bench.h"
@@ -155,27 +154,13 @@ on_signal(void *ctx, unsigned events)
 }
 
 static void
-allow_descriptors(const struct probe *p)
-{
-	struct rlimit r;
-	rlim_t want = (rlim_t)(FDS_PER_JOB * p->jobs + FDS_MORE);
-
-	if (getrlimit(RLIMIT_NOFILE, &r) != 0 || r.rlim_cur >= want)
-		return;
-	r.rlim_cur = r.rlim_max < want ? r.rlim_max : want;
-	(void)setrlimit(RLIMIT_NOFILE, &r);
-	if (r.rlim_cur < want)
-		nr_bad_usage("-j %d: descriptors are limited to %ju",
-		    p->jobs, (uintmax_t)r.rlim_cur);
-}
-
-static void
 start(struct probe *p)
 {
 	const char *why = NULL;
 	int rc;
 
-	allow_descriptors(p);
+	nr_need_descriptors(FDS_PER_JOB * (uint64_t)p->jobs + FDS_MORE, "-j %d",
+	    p->jobs);
 	rc = nr_net_new(&p->net, p->ca_file, 2 * (unsigned)p->jobs, &why);
 	if (why != NULL)
 		nr_bad_usage("%s: %s", p->ca_file, why);

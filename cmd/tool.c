@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "util/err.h"
@@ -321,4 +322,24 @@ nr_open_input(int *fd, const char *path)
 	*fd = strcmp(path, "-") == 0 ? STDIN_FILENO :
 	    open(path, O_RDONLY | O_CLOEXEC);
 	return *fd < 0 ? errno : 0;
+}
+
+void
+nr_need_descriptors(uint64_t n, const char *fmt, ...)
+{
+	char what[64];
+	struct rlimit r;
+	va_list ap;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) != 0 || r.rlim_cur >= n)
+		return;
+	r.rlim_cur = r.rlim_max < n ? r.rlim_max : n;
+	(void)setrlimit(RLIMIT_NOFILE, &r);
+	if (r.rlim_cur >= n)
+		return;
+	va_start(ap, fmt);
+	(void)vsnprintf(what, sizeof(what), fmt, ap);
+	va_end(ap);
+	nr_bad_usage("%s: descriptors are limited to %ju", what,
+	    (uintmax_t)r.rlim_cur);
 }

@@ -99,4 +99,11 @@ int64_t	nr_duration(const char *arg, const char *what, int64_t least,
 /* Open a file for reading, "-" being stdin.  Returns 0 or errno. */
 int	nr_open_input(int *fd, const char *path);
 
+/*
+ * Raise the limit of descriptors to n, or end the program with bad usage
+ * where that may not be; fmt says who asks for them.
+ */
+void	nr_need_descriptors(uint64_t n, const char *fmt, ...)
+	    __attribute__((format(printf, 2, 3)));
+
 #endif
